@@ -1,0 +1,34 @@
+// File: base/process/child_process.h
+//
+// Starting a program in its own process group. No shell: argv goes to execve as it is.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace oneai {
+
+struct ChildOptions {
+  std::vector<std::string> argv;            // argv[0]: path, or a name looked up in PATH
+  std::map<std::string, std::string> env;   // the whole environment of the child
+  std::string working_dir;                  // empty: inherit
+  std::string output_file;                  // stdout and stderr are appended here; empty: inherit
+  bool new_session = false;                 // setsid: survives its starter
+  bool die_with_parent = false;             // PR_SET_PDEATHSIG SIGKILL
+};
+
+// pid of the child, which leads its own process group. NotFound: no such program; the error of execve is reported, not lost.
+absl::StatusOr<pid_t> SpawnChild(const ChildOptions& options);
+
+// The current environment as a map.
+std::map<std::string, std::string> CurrentEnvironment();
+
+// Folder of the running executable.
+std::string ExecutableDir();
+
+}  // namespace oneai
