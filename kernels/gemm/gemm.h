@@ -1,0 +1,57 @@
+// y = x W^T + bias, with W packed once.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/cpu/bfloat16.h"
+#include "kernels/cpu/variant.h"
+#include "kernels/gemm/packed_matrix.h"
+#include "kernels/thread_pool/kernel_context.h"
+
+namespace oneai::kernels {
+
+//   x     [m, K] float32, rows `x_stride` elements apart
+//   w     [N, K] packed (outputs x inputs, the layout of a Hugging Face linear weight)
+//   bias  [N] float32, or null
+//   y     [m, N] float32, rows `y_stride` elements apart; may not overlap x
+struct GemmArgs {
+  const float* x = nullptr;
+  int64_t x_stride = 0;
+  const PackedMatrix* w = nullptr;
+  const float* bias = nullptr;
+  float* y = nullptr;
+  int64_t y_stride = 0;
+  int64_t m = 0;
+};
+
+// Computes y = x w^T + bias. With bf16 weights x is rounded to bf16 once (nearest even) and
+// products are accumulated in float32; with float32 weights everything is float32. m = 0: no-op.
+//
+// Batch-invariant: a row of y has the same bits whatever m, the row's place in x and the number of
+// threads are, because the order of accumulation over K is fixed per variant.
+// Cost: m = 1 is bound by reading w once; large m by the matrix unit. Uses ctx's scratch.
+void Gemm(const GemmArgs& args, KernelContext& ctx);
+
+// Inside a variant: the slice of the work that one thread does. `x` holds bf16 rounded rows (bf16
+// weights) or float32 rows, both padded with zeros to padded_k, `x_stride` elements apart.
+struct GemmTask {
+  const void* x;
+  int64_t x_stride;
+  const PackedMatrix* w;
+  const float* bias;
+  float* y;
+  int64_t y_stride;
+  int64_t row_begin, row_end;      // rows of x and y
+  int64_t panel_begin, panel_end;  // panels of w, see packed_matrix.h
+};
+using GemmFn = void (*)(const GemmTask& task);
+
+// The dispatch table for weights of `dtype`, from reference to fastest.
+absl::Span<const Variant<GemmFn>> GemmVariants(Dtype dtype);
+
+// Gemm() by one given variant, for tests and benchmarks.
+void GemmWith(const Variant<GemmFn>& variant, const GemmArgs& args, KernelContext& ctx);
+
+}  // namespace oneai::kernels

@@ -1,0 +1,19 @@
+#include "kernels/gemm/gemm_variants.h"
+
+namespace oneai::kernels {
+namespace {
+
+constexpr Variant<GemmFn> kBf16[] = {
+    {"reference", CpuIsa::kReference, AnyCpu, GemmRefBf16},
+};
+constexpr Variant<GemmFn> kF32[] = {
+    {"reference", CpuIsa::kReference, AnyCpu, GemmRefF32},
+};
+
+}  // namespace
+
+absl::Span<const Variant<GemmFn>> GemmVariants(Dtype dtype) {
+  return dtype == Dtype::kBFloat16 ? absl::MakeConstSpan(kBf16) : absl::MakeConstSpan(kF32);
+}
+
+}  // namespace oneai::kernels

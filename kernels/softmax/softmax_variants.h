@@ -1,0 +1,10 @@
+// The functions behind LogSumExpVariants().
+#pragma once
+
+#include "kernels/softmax/softmax.h"
+
+namespace oneai::kernels {
+
+float LogSumExpRef(const float* row, int64_t vocab);
+
+}  // namespace oneai::kernels

@@ -1,0 +1,10 @@
+// The functions behind SwigluVariants().
+#pragma once
+
+#include "kernels/swiglu/swiglu.h"
+
+namespace oneai::kernels {
+
+void SwigluRef(const SwigluArgs& args, int64_t row_begin, int64_t row_end);
+
+}  // namespace oneai::kernels

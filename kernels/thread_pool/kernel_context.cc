@@ -1,0 +1,28 @@
+#include "kernels/thread_pool/kernel_context.h"
+
+#include <algorithm>
+#include <new>
+
+#include "kernels/cpu/cpu_info.h"
+
+namespace oneai::kernels {
+namespace {
+constexpr std::align_val_t kAlignment{64};
+}
+
+void KernelContext::Free::operator()(std::byte* p) const { ::operator delete[](p, kAlignment); }
+
+KernelContext::KernelContext(int num_threads)
+    : threads_(num_threads > 0 ? num_threads : GetCpuInfo().num_cpus) {}
+
+std::byte* KernelContext::Scratch(size_t bytes) {
+  if (bytes > scratch_bytes_) {
+    const size_t grown = std::max(bytes, scratch_bytes_ * 2);
+    scratch_.reset();
+    scratch_.reset(static_cast<std::byte*>(::operator new[](grown, kAlignment)));
+    scratch_bytes_ = grown;
+  }
+  return scratch_.get();
+}
+
+}  // namespace oneai::kernels

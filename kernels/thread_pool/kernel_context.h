@@ -1,0 +1,32 @@
+// What every kernel call needs besides its arguments: threads and scratch memory.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "kernels/thread_pool/thread_pool.h"
+
+namespace oneai::kernels {
+
+// Owned by one engine or test; one kernel call at a time (thread-compatible).
+class KernelContext {
+ public:
+  // `num_threads` <= 0 means every processor that this process may run on.
+  explicit KernelContext(int num_threads);
+
+  ThreadPool& threads() { return threads_; }
+
+  // Returns at least `bytes` bytes, aligned to 64, contents undefined, valid until the next call.
+  // Grows and never shrinks, so that a steady workload stops allocating after its first step.
+  std::byte* Scratch(size_t bytes);
+
+ private:
+  struct Free {
+    void operator()(std::byte* p) const;
+  };
+  ThreadPool threads_;
+  std::unique_ptr<std::byte[], Free> scratch_;
+  size_t scratch_bytes_ = 0;
+};
+
+}  // namespace oneai::kernels
