@@ -1,0 +1,77 @@
+#include "models/ops/torch_ops.h"
+
+#include "models/ops/rope_frequencies.h"
+
+namespace oneai::models {
+
+using torch::Tensor;
+
+TorchOps::TorchOps(const ModelConfig& config, const TorchBatch& batch, torch::ScalarType compute)
+    : config_(config), batch_(batch), compute_(compute) {
+  TORCH_CHECK(compute == torch::kFloat32 || compute == torch::kBFloat16,
+              "the compute dtype must be float32 or bfloat16");
+  const RopeFrequencies rope = ComputeRopeFrequencies(config.rope, config.head_dim);
+  const Tensor inv_freq = torch::tensor(torch::ArrayRef<float>(rope.inv_freq), torch::kFloat32)
+                              .to(batch.tokens.device());
+  const Tensor angles = batch.positions.to(torch::kFloat32).unsqueeze(1) * inv_freq;
+  cos_ = (angles.cos() * rope.attention_factor).unsqueeze(1);
+  sin_ = (angles.sin() * rope.attention_factor).unsqueeze(1);
+}
+
+Tensor TorchOps::Embed(const Embedding& table) {
+  return torch::embedding(table, batch_.tokens).to(torch::kFloat32);
+}
+
+Tensor TorchOps::Norm(const Tensor& x, const Vector& weight) {
+  const Tensor wide = x.to(torch::kFloat32);
+  const Tensor scale = torch::rsqrt(wide.square().mean(-1, true) + config_.rms_norm_eps);
+  return (wide * scale * weight).to(compute_);
+}
+
+Tensor TorchOps::AddNorm(Tensor& x, const Tensor& delta, const Vector& weight) {
+  x = x + delta;
+  return Norm(x, weight);
+}
+
+Qkv<Tensor> TorchOps::ProjectQkv(const Tensor& x, const Linear& q, const Linear& k,
+                                 const Linear& v) {
+  auto heads = [&](const Linear& linear) {
+    return Project(x, linear).view({batch_.num_tokens(), -1, config_.head_dim});
+  };
+  return {heads(q), heads(k), heads(v)};
+}
+
+void TorchOps::QkNorm(Qkv<Tensor>& qkv, const Vector& q, const Vector& k) {
+  qkv.q = Norm(qkv.q, q);
+  qkv.k = Norm(qkv.k, k);
+}
+
+void TorchOps::Rope(Qkv<Tensor>& qkv) {
+  qkv.q = Rotate(qkv.q);
+  qkv.k = Rotate(qkv.k);
+}
+
+Tensor TorchOps::Rotate(const Tensor& x) const {
+  const std::vector<Tensor> half = x.to(torch::kFloat32).chunk(2, -1);
+  return torch::cat({half[0] * cos_ - half[1] * sin_, half[1] * cos_ + half[0] * sin_}, -1)
+      .to(compute_);
+}
+
+Tensor TorchOps::Attention(int /*layer*/, const Qkv<Tensor>& qkv, int64_t window) {
+  auto [tiles, inserted] = tiles_.try_emplace(window);
+  if (inserted) tiles->second = PlanAttentionTiles(batch_, window);
+  return PackedAttention(qkv.q, qkv.k, qkv.v, tiles->second);
+}
+
+Tensor TorchOps::Project(const Tensor& x, const Linear& linear) {
+  return torch::linear(x, linear.weight.to(compute_),
+                       linear.bias.defined() ? linear.bias.to(compute_) : Tensor());
+}
+
+Tensor TorchOps::GatedMlp(const Tensor& x, const GateUp& gate_up, const Linear& down) {
+  const Tensor gate = torch::linear(x, gate_up.gate.to(compute_));
+  const Tensor up = torch::linear(x, gate_up.up.to(compute_));
+  return Project(torch::silu(gate) * up, down);
+}
+
+}  // namespace oneai::models
