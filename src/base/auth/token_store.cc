@@ -1,0 +1,1 @@
+#include "base/auth/token_store.h"

@@ -1,0 +1,1 @@
+#include "base/grpc/channel.h"

@@ -1,0 +1,1 @@
+#include "base/http/request_target.h"

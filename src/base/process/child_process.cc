@@ -1,0 +1,1 @@
+#include "base/process/child_process.h"

@@ -1,0 +1,1 @@
+#include "base/store/lease_timer.h"

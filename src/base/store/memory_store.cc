@@ -1,0 +1,1 @@
+#include "base/store/memory_store.h"

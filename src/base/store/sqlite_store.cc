@@ -1,0 +1,1 @@
+#include "base/store/sqlite_store.h"

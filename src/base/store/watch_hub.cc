@@ -1,0 +1,1 @@
+#include "base/store/watch_hub.h"
