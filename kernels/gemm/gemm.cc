@@ -9,13 +9,34 @@
 namespace oneai::kernels {
 namespace {
 
-// Rows of a chunk when panels alone cannot feed all threads; a multiple of every variant's row
-// tile.
+// Rows are cut too when panels alone cannot feed all threads, but not below this many per chunk.
 constexpr int64_t kRowsPerChunk = 96;
 
 int64_t NumRowChunks(int64_t m, int64_t num_panels, int num_threads) {
   if (num_panels >= 4 * num_threads) return 1;
   return std::max<int64_t>(1, std::min<int64_t>(num_threads, m / kRowsPerChunk));
+}
+
+// First row of chunk `chunk`: chunks consist of whole row groups.
+int64_t ChunkBegin(int64_t chunk, int64_t num_chunks, int64_t m) {
+  const int64_t groups = (m + kRowGroup - 1) / kRowGroup;
+  return std::min(m, chunk * groups / num_chunks * kRowGroup);
+}
+
+// Rounds args.x into ctx's scratch.
+const BFloat16* RoundAll(const GemmArgs& args, KernelContext& ctx) {
+  static const Variant<RoundRowsFn>& variant = PickVariant(RoundRowsVariants(), MaxIsa());
+  const PackedMatrix& w = *args.w;
+  auto* out = reinterpret_cast<BFloat16*>(ctx.Scratch(args.m * w.padded_k() * sizeof(BFloat16)));
+  const RoundRowsArgs round{args.x, args.x_stride, args.m, w.k(), w.padded_k(), out};
+  // A few rows are rounded faster than other threads are told.
+  if (args.m < 8) {
+    variant.fn(round, 0, args.m);
+  } else {
+    ctx.threads().ParallelFor(
+        args.m, [&](int64_t begin, int64_t end, int) { variant.fn(round, begin, end); });
+  }
+  return out;
 }
 
 }  // namespace
@@ -25,25 +46,12 @@ void GemmWith(const Variant<GemmFn>& variant, const GemmArgs& args, KernelContex
   if (args.m == 0 || w.n() == 0) return;
   GemmTask whole{.x = args.x,
                  .x_stride = args.x_stride,
+                 .m = args.m,
                  .w = args.w,
                  .bias = args.bias,
                  .y = args.y,
                  .y_stride = args.y_stride};
-  if (w.dtype() == Dtype::kBFloat16) {
-    auto* rounded =
-        reinterpret_cast<BFloat16*>(ctx.Scratch(args.m * w.padded_k() * sizeof(BFloat16)));
-    const auto round = [&](int64_t begin, int64_t end, int) {
-      RoundRows(args.x, args.x_stride, w.k(), w.padded_k(), begin, end, rounded);
-    };
-    // A few rows are rounded faster than other threads are told.
-    if (args.m < 8) {
-      round(0, args.m, 0);
-    } else {
-      ctx.threads().ParallelFor(args.m, round);
-    }
-    whole.x = rounded;
-    whole.x_stride = w.padded_k();
-  }
+  if (w.dtype() == Dtype::kBFloat16) whole.x = RoundAll(args, ctx);
 
   const int64_t panels = w.num_panels();
   const int64_t chunks = NumRowChunks(args.m, panels, ctx.threads().num_threads());
@@ -51,8 +59,8 @@ void GemmWith(const Variant<GemmFn>& variant, const GemmArgs& args, KernelContex
     GemmTask task = whole;
     while (begin < end) {
       const int64_t chunk = begin / panels;
-      task.row_begin = chunk * args.m / chunks;
-      task.row_end = (chunk + 1) * args.m / chunks;
+      task.row_begin = ChunkBegin(chunk, chunks, args.m);
+      task.row_end = ChunkBegin(chunk + 1, chunks, args.m);
       task.panel_begin = begin - chunk * panels;
       task.panel_end = std::min(panels, task.panel_begin + (end - begin));
       variant.fn(task);

@@ -34,16 +34,17 @@ struct GemmArgs {
 // Cost: m = 1 is bound by reading w once; large m by the matrix unit. Uses ctx's scratch.
 void Gemm(const GemmArgs& args, KernelContext& ctx);
 
-// Inside a variant: the slice of the work that one thread does. `x` holds bf16 rounded rows (bf16
-// weights) or float32 rows, both padded with zeros to padded_k, `x_stride` elements apart.
+// Inside a variant: the slice of the work that one thread does. With bf16 weights `x` holds all m
+// rows rounded and ordered as in round_rows.h; with float32 weights it is the caller's x.
 struct GemmTask {
   const void* x;
-  int64_t x_stride;
+  int64_t x_stride;  // float32 only
+  int64_t m;
   const PackedMatrix* w;
   const float* bias;
   float* y;
   int64_t y_stride;
-  int64_t row_begin, row_end;      // rows of x and y
+  int64_t row_begin, row_end;      // rows of x and y; row_begin is a multiple of 16
   int64_t panel_begin, panel_end;  // panels of w, see packed_matrix.h
 };
 using GemmFn = void (*)(const GemmTask& task);

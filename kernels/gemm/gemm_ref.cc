@@ -26,11 +26,13 @@ void ForEachOutput(const GemmTask& task, Dot dot) {
 void GemmRefBf16(const GemmTask& task) {
   const auto* x = static_cast<const BFloat16*>(task.x);
   ForEachOutput(task, [&](int64_t row, int64_t panel, int64_t lane) {
+    const RoundedRow at = LocateRoundedRow(row, task.m, task.w->padded_k());
     const auto* w = reinterpret_cast<const BFloat16*>(task.w->panel(panel));
     double sum = 0;
     for (int64_t k = 0; k < task.w->k(); ++k) {
       const BFloat16 weight = w[(k / 2) * 2 * kPanel + lane * 2 + k % 2];
-      sum += double{ToFloat(x[row * task.x_stride + k])} * double{ToFloat(weight)};
+      const BFloat16 value = x[at.first + k / kDepthStep * at.step + k % kDepthStep];
+      sum += double{ToFloat(value)} * double{ToFloat(weight)};
     }
     return sum;
   });
