@@ -1,0 +1,83 @@
+// File: serving/scheduler/batch_plan.h
+//
+// What the engine runs next: a pure function of the queue, the block pool and the limits. One token
+// budget a step is shared by decodes (one token each) and chunks of prompts, so a long prompt never
+// stops the others (arXiv:2308.16369); KV memory is paged, and when it runs out the youngest
+// sequence gives its blocks back and is computed again later (arXiv:2309.06180). Tenants take turns
+// by a virtual counter of the tokens they were served (arXiv:2401.00588).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace oneai::serving {
+
+enum class SequenceId : int64_t {};
+
+// Units of service that a tenant is charged for a token; an output token costs a whole pass over
+// the weights.
+inline constexpr int64_t kPromptTokenCost = 1;
+inline constexpr int64_t kOutputTokenCost = 2;
+
+struct SequenceView {
+  SequenceId id{};
+  int64_t tenant = 0;    // index into SchedulerView::tenant_service
+  int32_t priority = 0;  // higher first, among the requests of one tenant
+  int64_t arrival = 0;   // order of submission, unique
+  absl::Time deadline = absl::InfiniteFuture();
+  bool paused =
+      false;  // its reader is behind: keeps its blocks while nobody needs them, computes nothing
+  bool resumed = false;      // was running before and has been preempted
+  int64_t num_tokens = 0;    // prompt and output so far
+  int64_t num_computed = 0;  // of those, in the KV cache; less than num_tokens
+  int64_t num_blocks = 0;    // KV blocks held; 0 for a waiting one
+};
+
+struct SchedulerView {
+  std::vector<SequenceView> running;
+  std::vector<SequenceView> waiting;
+  std::vector<int64_t> tenant_service;  // virtual counter of each tenant
+  int64_t num_free_blocks = 0;
+  int64_t block_tokens = 0;
+  absl::Time now;
+};
+
+// max_running_sequences <= max_batch_tokens, both at least 1.
+struct BatchLimits {
+  int64_t max_batch_tokens = 0;
+  int64_t max_running_sequences = 0;
+};
+
+struct PlannedChunk {
+  SequenceId id{};
+  int64_t num_tokens = 0;  // the next ones that are not computed; at least 1
+};
+
+// To be carried out in the order of the members.
+struct BatchPlan {
+  std::vector<SequenceId> expired;  // deadline passed: drop, release the blocks
+  std::vector<SequenceId>
+      preempted;  // release the blocks, compute again from token 0 later; back to the waiting
+  std::vector<SequenceId> admitted;  // from waiting to running
+  std::vector<PlannedChunk> chunks;  // what the step computes, each sequence at most once
+};
+
+// Guarantees, given that the pool can hold any one sequence at its greatest length:
+// - the chunks hold at most max_batch_tokens tokens, and their blocks fit the pool once `expired`
+// and `preempted` are released;
+// - when a sequence that is not paused exists, the plan computes at least one token, for the oldest
+// running one among others;
+// - a sequence is preempted only for an older one, or when it is paused;
+// - of the waiting, preempted ones come back first, then the tenant that was served least; nobody
+// is overtaken because
+//   his request is large.
+BatchPlan PlanBatch(const SchedulerView& view, const BatchLimits& limits);
+
+// Blocks that hold `num_tokens` tokens.
+inline int64_t BlocksFor(int64_t num_tokens, int64_t block_tokens) {
+  return (num_tokens + block_tokens - 1) / block_tokens;
+}
+
+}  // namespace oneai::serving
