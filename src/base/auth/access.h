@@ -1,6 +1,7 @@
 // File: base/auth/access.h
 //
-// Roles and what they may do, as a pure decision: default deny. Who the caller is comes from authenticator.h.
+// Roles and what they may do, as a pure decision: default deny. Who the caller is comes from
+// authenticator.h.
 #pragma once
 
 #include <string>
@@ -19,28 +20,30 @@ struct Identity {
 
 // Things that can be asked for. One enumerator per kind of right, not per RPC.
 enum class Permission {
-  kViewFabric,     // jobs, nodes, endpoints, events, logs, metrics
+  kViewFabric,  // jobs, nodes, endpoints, events, logs, metrics
   kSubmitJob,
   kCancelJob,
   kDeployEndpoint,
-  kManageNodes,    // cordon, drain
+  kManageNodes,  // cordon, drain
   kManageQueues,
   kViewModels,
   kRegisterModel,
-  kViewData,       // catalog entries, not contents
+  kViewData,  // catalog entries, not contents
   kRegisterData,
-  kOpenData,       // contents: policy decides on top
+  kOpenData,  // contents: policy decides on top
   kManagePolicy,
   kViewAudit,
   kManageTokens,
-  kInfer,          // call endpoints
-  kAgent,          // heartbeat, logs: node certificates only
-  kGateway,        // authenticate strangers, report usage: the gateway's certificate only
+  kInfer,    // call endpoints
+  kAgent,    // heartbeat, logs: node certificates only
+  kGateway,  // authenticate strangers, report usage: the gateway's certificate only
 };
 
-// OK, or PermissionDenied in words: who, what, on which unit, and the role that would allow it. `business_unit` is the unit of
-// the object; empty when it has none. Jobs act with their submitter's rights minus management.
-absl::Status CheckPermission(const Identity& caller, Permission permission, absl::string_view business_unit);
+// OK, or PermissionDenied in words: who, what, on which unit, and the role that would allow it.
+// `business_unit` is the unit of the object; empty when it has none. Jobs act with their
+// submitter's rights minus management.
+absl::Status CheckPermission(const Identity& caller, Permission permission,
+                             absl::string_view business_unit);
 
 // The table behind it, for tests and the dashboard: does `role` carry `permission`?
 bool RoleAllows(auth::v1::Role role, Permission permission);

@@ -1,7 +1,8 @@
 // File: base/auth/pki.h
 //
-// The fabric's own certificate authority: ECDSA P-256 keys, X.509 v3 certificates whose URI SAN is the identity
-// (SPIFFE style, spiffe://oneai/<kind>/<name>). By OpenSSL; nothing cryptographic is written here.
+// The fabric's own certificate authority: ECDSA P-256 keys, X.509 v3 certificates whose URI SAN is
+// the identity (SPIFFE style, spiffe://oneai/<kind>/<name>). By OpenSSL; nothing cryptographic is
+// written here.
 #pragma once
 
 #include <string>
@@ -21,7 +22,8 @@ struct KeyPair {
 struct CertificateRequest {
   std::string kind;
   std::string name;
-  std::vector<std::string> hosts;  // DNS names and IP addresses; "localhost" and 127.0.0.1 for one machine
+  std::vector<std::string>
+      hosts;  // DNS names and IP addresses; "localhost" and 127.0.0.1 for one machine
   absl::Duration lifetime = absl::Hours(24 * 30);
 };
 
@@ -49,8 +51,8 @@ struct TlsFiles {
   std::string private_key;
 };
 
-// Contents, read and checked: the key fits the certificate, the certificate is within its dates and signed by the CA.
-// The error names the file and what is wrong with it.
+// Contents, read and checked: the key fits the certificate, the certificate is within its dates and
+// signed by the CA. The error names the file and what is wrong with it.
 struct TlsCredentials {
   std::string ca_pem;
   std::string certificate_pem;

@@ -25,7 +25,8 @@ class TokenStore {
   absl::StatusOr<auth::v1::ListTokensResponse> List() const;
   absl::Status Revoke(absl::string_view id);  // NotFound
 
-  // Makes the first admin token if there is no token at all; returns its secret, or empty if tokens exist.
+  // Makes the first admin token if there is no token at all; returns its secret, or empty if tokens
+  // exist.
   absl::StatusOr<std::string> CreateFirstAdmin();
 
  private:

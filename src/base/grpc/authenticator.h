@@ -1,8 +1,10 @@
 // File: base/grpc/authenticator.h
 //
-// Who is calling: the verified client certificate says which component, node or job; for people and services a bearer token in
-// the metadata (`authorization: Bearer ...`) says who. Components: spiffe://oneai/{controller,gateway,component}/...; nodes:
-// spiffe://oneai/node/<name>; jobs: spiffe://oneai/job/<id>. A certificate of kind `user` carries no rights without a token.
+// Who is calling: the verified client certificate says which component, node or job; for people and
+// services a bearer token in the metadata (`authorization: Bearer ...`) says who. Components:
+// spiffe://oneai/{controller,gateway,component}/...; nodes: spiffe://oneai/node/<name>; jobs:
+// spiffe://oneai/job/<id>. A certificate of kind `user` carries no rights without a token. As
+// principal a controller is named "controller" and a gateway "gateway", whatever its instance.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -16,16 +18,19 @@
 
 namespace oneai {
 
-// Returns the identity that a job acts with (its owner's, kind JOB, on_behalf_of set). NotFound: no such job.
+// Returns the identity that a job acts with (its owner's, kind JOB, on_behalf_of set). NotFound: no
+// such job.
 using JobIdentityResolver = std::function<absl::StatusOr<Identity>(const std::string& job_id)>;
 
-// Thread-safe. `tokens` must outlive it.
+// Thread-safe. `tokens` must outlive it; null: this server takes no tokens. Without `resolve_job`
+// it takes no jobs.
 class Authenticator {
  public:
   Authenticator(const TokenStore* tokens, JobIdentityResolver resolve_job)
       : tokens_(tokens), resolve_job_(std::move(resolve_job)) {}
 
-  // Unauthenticated: no token where one is needed, or a bad one. Certificates of nodes, jobs and components need no token.
+  // Unauthenticated: no token where one is needed, or a bad one. Certificates of nodes, jobs and
+  // components need no token.
   absl::StatusOr<Identity> Authenticate(const grpc::ServerContextBase& context) const;
 
  private:
@@ -33,7 +38,8 @@ class Authenticator {
   const JobIdentityResolver resolve_job_;
 };
 
-// {"kind", "name"} of the URI SAN of the peer's verified certificate; Unauthenticated when there is none of ours.
+// {"kind", "name"} of the URI SAN of the peer's verified certificate; Unauthenticated when there is
+// none of ours.
 struct PeerName {
   std::string kind;
   std::string name;

@@ -14,10 +14,12 @@
 
 namespace oneai {
 
-// mTLS channel. Does not connect yet. Retries UNAVAILABLE on unary calls (4 attempts, 0.1-1 s, jittered).
+// mTLS channel. Does not connect yet. Retries UNAVAILABLE on unary calls (4 attempts, 0.1-1 s,
+// jittered).
 std::shared_ptr<grpc::Channel> NewChannel(const std::string& address, const TlsCredentials& tls);
 
 // Gives `context` a deadline and, when `token` is not empty, `authorization: Bearer <token>`.
-void PrepareContext(grpc::ClientContext& context, absl::Duration timeout, const std::string& token = "");
+void PrepareContext(grpc::ClientContext& context, absl::Duration timeout,
+                    const std::string& token = "");
 
 }  // namespace oneai

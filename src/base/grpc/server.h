@@ -1,7 +1,8 @@
 // File: base/grpc/server.h
 //
-// A gRPC server as every oneai process runs it: mutual TLS with the client certificate required in the handshake (Debian's
-// gRPC 1.51 has unfixed HTTP/2 bugs, so no stranger's byte may reach it), grpc.health.v1, bounded message sizes, keepalive.
+// A gRPC server as every oneai process runs it: mutual TLS with the client certificate required in
+// the handshake (Debian's gRPC 1.51 has unfixed HTTP/2 bugs, so no stranger's byte may reach it),
+// grpc.health.v1, bounded message sizes, keepalive.
 #pragma once
 
 #include <memory>
@@ -29,9 +30,10 @@ struct GrpcServerOptions {
 // Start() to Stop(). Thread-safe.
 class GrpcServer {
  public:
-  // `services` must outlive the server. Unavailable: the address is in use (names it and says how to choose another).
-  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcServerOptions& options,
-                                                           const std::vector<grpc::Service*>& services);
+  // `services` must outlive the server. Unavailable: the address is in use (names it and says how
+  // to choose another).
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(
+      const GrpcServerOptions& options, const std::vector<grpc::Service*>& services);
   ~GrpcServer();
   int port() const { return port_; }
   // Health NOT_SERVING, then waits for running calls up to `grace`, then cancels them.
