@@ -1,0 +1,289 @@
+// oneai endpoint ..., oneai usage, oneai infer ...
+#include <algorithm>
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/ids.h"
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "oneai/fabric/v1/endpoint.grpc.pb.h"
+#include "oneai/inference/v1/inference.grpc.pb.h"
+
+namespace oneai::cli {
+namespace {
+
+using fabric::v1::Endpoint;
+using fabric::v1::EndpointService;
+using inference::v1::InferenceService;
+
+struct DeployFlags {
+  std::string name, model, project, dtype = "bf16";
+  int replicas = 1;
+  double cpus = 1;
+  double memory_gib = 1;
+  int max_context_tokens = 0;
+  int max_running_sequences = 0;
+  bool wait = false;
+  std::vector<std::string> devices;
+};
+
+void PrintEndpoint(const Endpoint& endpoint) {
+  std::cout << "name:   " << Printable(endpoint.spec().name())
+            << "\nmodel:  " << Printable(endpoint.resolved_model())
+            << "\nstate:  " << EndpointState_Name(endpoint.state())
+            << "\njob:    " << endpoint.job_id() << "\n";
+  if (!endpoint.message().empty()) std::cout << "note:   " << Printable(endpoint.message()) << "\n";
+  Table table({"REPLICA", "NODE", "ADDRESS", "READY"});
+  for (const fabric::v1::Replica& replica : endpoint.replicas()) {
+    table.Add({absl::StrCat(replica.index()), replica.node(), replica.address(),
+               replica.ready() ? "yes" : "no"});
+  }
+  std::cout << table.ToString();
+}
+
+absl::StatusOr<Endpoint> GetEndpoint(const Session& session, const std::string& name) {
+  fabric::v1::GetEndpointRequest request;
+  request.set_name(name);
+  return session.Call<EndpointService>(&EndpointService::Stub::GetEndpoint, request);
+}
+
+int WaitUntilServing(const Session& session, const std::string& name) {
+  const absl::Time deadline = absl::Now() + absl::Minutes(5);
+  while (absl::Now() < deadline) {
+    const absl::StatusOr<Endpoint> endpoint = GetEndpoint(session, name);
+    if (!endpoint.ok() && !absl::IsUnavailable(endpoint.status())) return Fail(endpoint.status());
+    if (endpoint.ok() && endpoint->state() == fabric::v1::SERVING) {
+      PrintEndpoint(*endpoint);
+      return kExitOk;
+    }
+    absl::SleepFor(absl::Milliseconds(200));
+  }
+  return Fail(absl::DeadlineExceededError(
+      absl::StrCat("endpoint ", name, " is not serving after 5 minutes; `oneai endpoint get ", name,
+                   "` says why")));
+}
+
+int Deploy(const CommandContext& context, const DeployFlags& flags) {
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  fabric::v1::DeployEndpointRequest request;
+  request.set_request_id(NewId("deploy-"));
+  fabric::v1::EndpointSpec& spec = *request.mutable_spec();
+  spec.set_name(flags.name);
+  spec.set_model(flags.model);
+  spec.set_project(flags.project);
+  spec.set_replicas(flags.replicas);
+  spec.set_dtype(flags.dtype);
+  spec.set_max_context_tokens(flags.max_context_tokens);
+  spec.set_max_running_sequences(flags.max_running_sequences);
+  spec.mutable_resources()->set_cpu_milli(static_cast<int64_t>(flags.cpus * 1000));
+  spec.mutable_resources()->set_memory_bytes(static_cast<int64_t>(flags.memory_gib * (1LL << 30)));
+  for (const std::string& kind : flags.devices) {
+    fabric::v1::DeviceRequest& device = *spec.mutable_resources()->add_devices();
+    device.set_kind(kind);
+    device.set_count(1);
+  }
+  const auto endpoint =
+      session->Call<EndpointService>(&EndpointService::Stub::DeployEndpoint, request);
+  if (!endpoint.ok()) return Fail(endpoint.status());
+  if (flags.wait) return WaitUntilServing(*session, flags.name);
+  if (context.json()) {
+    std::cout << ToJson(*endpoint);
+  } else {
+    PrintEndpoint(*endpoint);
+  }
+  return kExitOk;
+}
+
+void AddDeploy(CLI::App& endpoint, CommandContext& context) {
+  auto flags = std::make_shared<DeployFlags>();
+  CLI::App* deploy = AddCommand(endpoint, context, "deploy",
+                                "serve a registered model; again with other values changes it",
+                                [&context, flags] { return Deploy(context, *flags); });
+  deploy->add_option("name", flags->name, "what clients call the model")->required();
+  deploy->add_option("--model", flags->model, "registry reference: name, name@version, name@alias")
+      ->required();
+  deploy->add_option("--project", flags->project, "<business unit>/<project>")->required();
+  deploy->add_option("--replicas", flags->replicas, "replicas")->check(CLI::Range(1, 1000));
+  deploy->add_option("--cpus", flags->cpus, "cores of a replica")->check(CLI::PositiveNumber);
+  deploy->add_option("--memory-gib", flags->memory_gib, "GiB of a replica")
+      ->check(CLI::PositiveNumber);
+  deploy->add_option("--device", flags->devices, "device kinds it may run on, best first");
+  deploy->add_option("--dtype", flags->dtype, "bf16 or f32")->check(CLI::IsMember({"bf16", "f32"}));
+  deploy->add_option("--max-context-tokens", flags->max_context_tokens, "0: the model's own");
+  deploy->add_option("--max-running-sequences", flags->max_running_sequences,
+                     "0: the engine's default");
+  deploy->add_flag("--wait", flags->wait, "wait until all replicas serve");
+}
+
+int ListEndpoints(const CommandContext& context) {
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  const auto list = session->Call<EndpointService>(&EndpointService::Stub::ListEndpoints,
+                                                   fabric::v1::ListEndpointsRequest());
+  if (!list.ok()) return Fail(list.status());
+  if (context.json()) {
+    std::cout << ToJson(*list);
+    return kExitOk;
+  }
+  Table table({"NAME", "MODEL", "STATE", "READY", "JOB", "AGE"});
+  for (const Endpoint& endpoint : list->endpoints()) {
+    const auto ready = std::count_if(endpoint.replicas().begin(), endpoint.replicas().end(),
+                                     [](const auto& r) { return r.ready(); });
+    table.Add({endpoint.spec().name(), endpoint.resolved_model(),
+               EndpointState_Name(endpoint.state()),
+               absl::StrCat(ready, "/", endpoint.spec().replicas()), endpoint.job_id(),
+               Age(endpoint.created(), absl::Now())});
+  }
+  std::cout << table.ToString();
+  return kExitOk;
+}
+
+int Usage(const CommandContext& context) {
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  const auto usage = session->Call<EndpointService>(&EndpointService::Stub::GetUsage,
+                                                    fabric::v1::GetUsageRequest());
+  if (!usage.ok()) return Fail(usage.status());
+  if (context.json()) {
+    std::cout << ToJson(*usage);
+    return kExitOk;
+  }
+  Table table(
+      {"BUSINESS-UNIT", "MODEL", "REQUESTS", "PROMPT-TOKENS", "COMPLETION-TOKENS", "ERRORS"});
+  for (const fabric::v1::UsageRecord& record : usage->records()) {
+    table.Add({record.business_unit(), record.model(), absl::StrCat(record.requests()),
+               absl::StrCat(record.prompt_tokens()), absl::StrCat(record.completion_tokens()),
+               absl::StrCat(record.errors())});
+  }
+  std::cout << table.ToString();
+  return kExitOk;
+}
+
+struct InferFlags {
+  std::string model, text, system;
+  int max_tokens = 128;
+  double temperature = -1;
+  double top_p = -1;
+  int64_t seed = -1;
+  std::vector<std::string> stop;
+};
+
+void SetSampling(const InferFlags& flags, inference::v1::SamplingParams& sampling) {
+  sampling.set_max_tokens(flags.max_tokens);
+  if (flags.temperature >= 0) sampling.set_temperature(flags.temperature);
+  if (flags.top_p >= 0) sampling.set_top_p(flags.top_p);
+  if (flags.seed >= 0) sampling.set_seed(flags.seed);
+  for (const std::string& stop : flags.stop) sampling.add_stop(stop);
+}
+
+// Prints the text as it comes; the usage goes to stderr.
+int PrintStream(const Session& session,
+                grpc::ClientReaderInterface<inference::v1::GenerationChunk>& reader) {
+  inference::v1::GenerationChunk chunk;
+  inference::v1::Usage usage;
+  while (reader.Read(&chunk)) {
+    std::cout << Printable(chunk.text()) << std::flush;
+    if (chunk.has_usage()) usage = chunk.usage();
+  }
+  const absl::Status status = FromGrpcStatus(reader.Finish());
+  std::cout << "\n";
+  if (!status.ok()) return Fail(session.Explain(status));
+  std::cerr << usage.prompt_tokens() << " prompt tokens, " << usage.completion_tokens()
+            << " completion tokens\n";
+  return kExitOk;
+}
+
+int Infer(const CommandContext& context, const InferFlags& flags, bool chat) {
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  const auto stub = InferenceService::NewStub(session->Gateway());
+  grpc::ClientContext call;
+  PrepareContext(call, absl::Minutes(5), session->token());
+  if (!chat) {
+    inference::v1::CompletionRequest request;
+    request.set_model(flags.model);
+    request.set_text(flags.text);
+    SetSampling(flags, *request.mutable_sampling());
+    return PrintStream(*session, *stub->CompleteStream(&call, request));
+  }
+  inference::v1::ChatRequest request;
+  request.set_model(flags.model);
+  if (!flags.system.empty()) {
+    inference::v1::ChatMessage& system = *request.add_messages();
+    system.set_role("system");
+    system.set_content(flags.system);
+  }
+  inference::v1::ChatMessage& user = *request.add_messages();
+  user.set_role("user");
+  user.set_content(flags.text);
+  SetSampling(flags, *request.mutable_sampling());
+  return PrintStream(*session, *stub->ChatStream(&call, request));
+}
+
+void AddInfer(CLI::App& app, CommandContext& context) {
+  CLI::App& infer = *app.add_subcommand(
+      "infer", "ask an endpoint through the gateway, as a business service would (gRPC)");
+  infer.require_subcommand(1);
+  for (const bool chat : {false, true}) {
+    auto flags = std::make_shared<InferFlags>();
+    CLI::App* command = AddCommand(
+        infer, context, chat ? "chat" : "complete", chat ? "one user message" : "continue a text",
+        [&context, flags, chat] { return Infer(context, *flags, chat); });
+    command->add_option("model", flags->model, "endpoint")->required();
+    command->add_option("text", flags->text, chat ? "the message" : "the prompt")->required();
+    command->add_option("--max-tokens", flags->max_tokens, "at most so many tokens")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--temperature", flags->temperature, "0: greedy");
+    command->add_option("--top-p", flags->top_p, "nucleus");
+    command->add_option("--seed", flags->seed, "same seed, same text");
+    command->add_option("--stop", flags->stop, "stop strings");
+    if (chat) command->add_option("--system", flags->system, "system message");
+  }
+}
+
+}  // namespace
+
+void AddEndpointCommands(CLI::App& app, CommandContext& context) {
+  CLI::App& endpoint = *app.add_subcommand("endpoint", "models being served");
+  endpoint.require_subcommand(1);
+  AddDeploy(endpoint, context);
+  AddCommand(endpoint, context, "list", "all endpoints",
+             [&context] { return ListEndpoints(context); });
+  auto name = std::make_shared<std::string>();
+  AddCommand(endpoint, context, "get", "one endpoint with its replicas",
+             [&context, name] {
+               const absl::StatusOr<Session> session = context.Open();
+               if (!session.ok()) return Fail(session.status());
+               const absl::StatusOr<Endpoint> found = GetEndpoint(*session, *name);
+               if (!found.ok()) return Fail(found.status());
+               if (context.json()) {
+                 std::cout << ToJson(*found);
+               } else {
+                 PrintEndpoint(*found);
+               }
+               return static_cast<int>(kExitOk);
+             })
+      ->add_option("name", *name, "endpoint")
+      ->required();
+  AddCommand(endpoint, context, "delete", "stop its replicas and forget it",
+             [&context, name] {
+               const absl::StatusOr<Session> session = context.Open();
+               if (!session.ok()) return Fail(session.status());
+               fabric::v1::DeleteEndpointRequest request;
+               request.set_name(*name);
+               const auto answer =
+                   session->Call<EndpointService>(&EndpointService::Stub::DeleteEndpoint, request);
+               if (!answer.ok()) return Fail(answer.status());
+               std::cout << "endpoint " << *name << " is being deleted\n";
+               return static_cast<int>(kExitOk);
+             })
+      ->add_option("name", *name, "endpoint")
+      ->required();
+  AddCommand(app, context, "usage", "requests and tokens per business unit and model",
+             [&context] { return Usage(context); });
+  AddInfer(app, context);
+}
+
+}  // namespace oneai::cli

@@ -1,0 +1,322 @@
+// oneai job ...
+#include <google/protobuf/util/time_util.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <iterator>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "base/files/files.h"
+#include "base/ids.h"
+#include "base/status.h"
+#include "cli/commands.h"
+#include "cli/follow.h"
+#include "cli/job_file.h"
+#include "cli/output.h"
+#include "oneai/fabric/v1/job.grpc.pb.h"
+
+namespace oneai::cli {
+namespace {
+
+using fabric::v1::Job;
+using fabric::v1::JobService;
+
+struct SubmitFlags {
+  std::string file;
+  std::string request_id;
+  bool follow = false;
+  bool wait = false;
+  bool quiet = false;
+  int timeout_seconds = 0;
+};
+
+absl::StatusOr<fabric::v1::JobSpec> ReadSpec(const std::string& file) {
+  if (file == "-") {
+    const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
+    return ParseJobFile(text, "standard input");
+  }
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(file, 1 << 20));
+  return ParseJobFile(text, file);
+}
+
+std::string TasksSummary(const Job& job) {
+  int running = 0;
+  for (const fabric::v1::Task& task : job.tasks())
+    running += task.state() == fabric::v1::TASK_RUNNING;
+  return absl::StrCat(running, "/", job.spec().num_tasks());
+}
+
+void PrintJobs(const std::vector<Job>& jobs, absl::Time now) {
+  Table table({"ID", "NAME", "KIND", "PROJECT", "STATE", "TASKS", "ATTEMPT", "AGE"});
+  for (const Job& job : jobs) {
+    table.Add({job.id(), job.spec().name(), job.spec().kind(), job.spec().project(),
+               JobState_Name(job.state()), TasksSummary(job), absl::StrCat(job.attempt()),
+               Age(job.submitted(), now)});
+  }
+  std::cout << table.ToString();
+}
+
+void PrintJob(const Job& job, absl::Time now) {
+  std::cout << "id:          " << job.id() << "\nname:        " << Printable(job.spec().name())
+            << "\nproject:     " << Printable(job.spec().project())
+            << "\nkind:        " << job.spec().kind()
+            << "\nowner:       " << Printable(job.owner().name())
+            << "\nstate:       " << JobState_Name(job.state()) << "\nattempt:     " << job.attempt()
+            << " (" << job.num_restarts() << " restarts)"
+            << "\nage:         " << Age(job.submitted(), now) << "\n";
+  if (!job.last_checkpoint().empty())
+    std::cout << "checkpoint:  " << Printable(job.last_checkpoint()) << "\n";
+  for (const std::string& reason : job.reasons())
+    std::cout << "reason:      " << Printable(reason) << "\n";
+  if (job.tasks_size() == 0) return;
+  Table table({"RANK", "STATE", "NODE", "DEVICE", "READY", "EXIT", "MESSAGE"});
+  for (const fabric::v1::Task& task : job.tasks()) {
+    std::string exit = "-";
+    if (task.state() == fabric::v1::TASK_EXITED) {
+      exit = task.signal() != 0 ? absl::StrCat("signal ", task.signal())
+                                : absl::StrCat(task.exit_code());
+    }
+    table.Add({absl::StrCat(task.rank()), TaskState_Name(task.state()), task.node(),
+               task.device().kind().empty() ? "-" : task.device().kind(),
+               task.ready() ? "yes" : "no", exit, task.message()});
+  }
+  std::cout << table.ToString();
+}
+
+int Submit(const CommandContext& context, const SubmitFlags& flags) {
+  const absl::StatusOr<fabric::v1::JobSpec> spec = ReadSpec(flags.file);
+  if (!spec.ok()) return Fail(spec.status());
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  fabric::v1::SubmitJobRequest request;
+  // Made once per command: the channel's retries of a lost answer find the same job.
+  request.set_request_id(flags.request_id.empty() ? NewId("submit-") : flags.request_id);
+  *request.mutable_spec() = *spec;
+  const auto response = session->Call<JobService>(&JobService::Stub::SubmitJob, request);
+  if (!response.ok()) return Fail(response.status());
+  const std::string& id = response->job().id();
+  if (context.json()) {
+    std::cout << ToJson(response->job());
+  } else {
+    std::cout << id << std::endl;
+  }
+  if (!flags.quiet && !flags.follow && !flags.wait) {
+    std::cerr << "next: oneai job logs -f " << id << "   |   oneai job get " << id
+              << "   |   oneai job cancel " << id << "\n";
+  }
+  if (flags.follow) return FollowJob(*session, id);
+  if (flags.wait) return WaitForJob(*session, id, flags.timeout_seconds);
+  return kExitOk;
+}
+
+int Plan(const CommandContext& context, const std::string& file) {
+  const absl::StatusOr<fabric::v1::JobSpec> spec = ReadSpec(file);
+  if (!spec.ok()) return Fail(spec.status());
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  fabric::v1::PlanJobRequest request;
+  *request.mutable_spec() = *spec;
+  const auto plan = session->Call<JobService>(&JobService::Stub::PlanJob, request);
+  if (!plan.ok()) return Fail(plan.status());
+  if (context.json()) {
+    std::cout << ToJson(*plan);
+  } else {
+    std::cout << (plan->fits_now() ? "would start now:\n" : "would wait:\n");
+    for (const std::string& line : plan->placements()) std::cout << "  " << Printable(line) << "\n";
+    for (const std::string& line : plan->reasons()) std::cout << "  " << Printable(line) << "\n";
+  }
+  return plan->fits_now() ? kExitOk : kExitUnschedulable;
+}
+
+int List(const CommandContext& context, const std::string& project, bool active) {
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  fabric::v1::ListJobsRequest request;
+  request.set_project(project);
+  request.set_active_only(active);
+  const auto jobs = session->Call<JobService>(&JobService::Stub::ListJobs, request);
+  if (!jobs.ok()) return Fail(jobs.status());
+  if (context.json()) {
+    std::cout << ToJson(*jobs);
+  } else {
+    PrintJobs({jobs->jobs().begin(), jobs->jobs().end()}, absl::Now());
+  }
+  return kExitOk;
+}
+
+// A call that answers with the job it changed.
+template <typename Request>
+int OneJob(const CommandContext& context, const Request& request,
+           grpc::Status (JobService::Stub::*method)(grpc::ClientContext*, const Request&, Job*)) {
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  const auto job = session->Call<JobService>(method, request);
+  if (!job.ok()) return Fail(job.status());
+  if (context.json()) {
+    std::cout << ToJson(*job);
+  } else {
+    PrintJob(*job, absl::Now());
+  }
+  return kExitOk;
+}
+
+int Metrics(const CommandContext& context, const std::string& id,
+            const std::vector<std::string>& names) {
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  fabric::v1::GetMetricsRequest request;
+  request.set_job_id(id);
+  for (const std::string& name : names) request.add_names(name);
+  const auto series = session->Call<JobService>(&JobService::Stub::GetMetrics, request);
+  if (!series.ok()) return Fail(series.status());
+  if (context.json()) {
+    std::cout << ToJson(*series);
+    return kExitOk;
+  }
+  for (const fabric::v1::MetricSeries& one : series->series()) {
+    for (const fabric::v1::MetricPoint& point : one.points()) {
+      std::cout << Printable(one.name()) << "\t" << point.step() << "\t"
+                << absl::StrFormat("%.9g", point.value()) << "\n";
+    }
+  }
+  return kExitOk;
+}
+
+int Events(const CommandContext& context, const std::string& subject) {
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  fabric::v1::ListEventsRequest request;
+  request.set_subject(subject);
+  const auto events = session->Call<JobService>(&JobService::Stub::ListEvents, request);
+  if (!events.ok()) return Fail(events.status());
+  if (context.json()) {
+    std::cout << ToJson(*events);
+    return kExitOk;
+  }
+  Table table({"TIME", "SEVERITY", "KIND", "SUBJECT", "MESSAGE"});
+  for (const fabric::v1::Event& event : events->events()) {
+    table.Add({google::protobuf::util::TimeUtil::ToString(event.time()), event.severity(),
+               event.kind(), event.subject(), event.message()});
+  }
+  std::cout << table.ToString();
+  return kExitOk;
+}
+
+void AddSubmit(CLI::App& job, CommandContext& context) {
+  auto flags = std::make_shared<SubmitFlags>();
+  CLI::App* submit = AddCommand(job, context, "submit", "submit a job file",
+                                [&context, flags] { return Submit(context, *flags); });
+  submit->add_option("-f,--file", flags->file, "job file (YAML); - reads standard input")
+      ->required();
+  submit->add_option("--request-id", flags->request_id,
+                     "idempotency key: the same key never makes a second job");
+  submit->add_flag("--follow", flags->follow,
+                   "show output and progress until the job ends; Ctrl-C detaches");
+  submit->add_flag("--wait", flags->wait, "wait until the job ends");
+  submit->add_option("--timeout", flags->timeout_seconds, "with --wait: seconds to wait at most");
+  submit->add_flag("-q,--quiet", flags->quiet, "print only the id");
+  auto plan_file = std::make_shared<std::string>();
+  AddCommand(job, context, "plan", "say where a job would run now, without submitting it",
+             [&context, plan_file] { return Plan(context, *plan_file); })
+      ->add_option("-f,--file", *plan_file, "job file (YAML)")
+      ->required();
+}
+
+void AddLogs(CLI::App& job, CommandContext& context) {
+  struct Flags {
+    std::string id;
+    int rank = 0;
+    int attempt = 0;
+    bool follow = false;
+  };
+  auto flags = std::make_shared<Flags>();
+  CLI::App* logs = AddCommand(job, context, "logs", "print a task's output", [&context, flags] {
+    const absl::StatusOr<Session> session = context.Open();
+    if (!session.ok()) return Fail(session.status());
+    return PrintLog(*session, flags->id, flags->rank, flags->attempt, flags->follow);
+  });
+  logs->add_option("id", flags->id, "job id")->required();
+  logs->add_option("--rank", flags->rank, "task (default 0)");
+  logs->add_option("--attempt", flags->attempt, "attempt (default: the newest)");
+  logs->add_flag("-f,--follow", flags->follow, "go on until the task ends");
+}
+
+void AddWait(CLI::App& job, CommandContext& context) {
+  auto id = std::make_shared<std::string>();
+  auto timeout = std::make_shared<int>(0);
+  CLI::App* wait = AddCommand(job, context, "wait",
+                              "wait for a job: exit 0 succeeded, 100 failed, 101 not finished, 102 "
+                              "not found, 103 cancelled",
+                              [&context, id, timeout] {
+                                const absl::StatusOr<Session> session = context.Open();
+                                if (!session.ok()) return Fail(session.status());
+                                return WaitForJob(*session, *id, *timeout);
+                              });
+  wait->add_option("id", *id, "job id")->required();
+  wait->add_option("--timeout", *timeout, "seconds to wait at most; 0 without limit");
+}
+
+}  // namespace
+
+void AddJobCommands(CLI::App& app, CommandContext& context) {
+  CLI::App& job = *app.add_subcommand("job", "submit, watch and cancel jobs");
+  job.require_subcommand(1);
+  AddSubmit(job, context);
+  AddLogs(job, context);
+  AddWait(job, context);
+
+  auto project = std::make_shared<std::string>();
+  auto active = std::make_shared<bool>(false);
+  CLI::App* list =
+      AddCommand(job, context, "list", "list jobs, newest first",
+                 [&context, project, active] { return List(context, *project, *active); });
+  list->add_option("--project", *project, "only this project");
+  list->add_flag("--active", *active, "only jobs that have not ended");
+
+  auto id = std::make_shared<std::string>();
+  AddCommand(job, context, "get", "show one job with its tasks and reasons",
+             [&context, id] {
+               fabric::v1::GetJobRequest request;
+               request.set_id(*id);
+               return OneJob(context, request, &JobService::Stub::GetJob);
+             })
+      ->add_option("id", *id, "job id")
+      ->required();
+
+  auto reason = std::make_shared<std::string>();
+  CLI::App* cancel =
+      AddCommand(job, context, "cancel", "stop a job: SIGTERM, then SIGKILL after its grace",
+                 [&context, id, reason] {
+                   fabric::v1::CancelJobRequest request;
+                   request.set_id(*id);
+                   request.set_reason(*reason);
+                   return OneJob(context, request, &JobService::Stub::CancelJob);
+                 });
+  cancel->add_option("id", *id, "job id")->required();
+  cancel->add_option("--reason", *reason, "kept with the job");
+
+  AddCommand(job, context, "retry", "run a finished job again, from its last checkpoint",
+             [&context, id] {
+               fabric::v1::RetryJobRequest request;
+               request.set_id(*id);
+               return OneJob(context, request, &JobService::Stub::RetryJob);
+             })
+      ->add_option("id", *id, "job id")
+      ->required();
+
+  auto names = std::make_shared<std::vector<std::string>>();
+  CLI::App* metrics =
+      AddCommand(job, context, "metrics", "print reported scalars as name, step, value",
+                 [&context, id, names] { return Metrics(context, *id, *names); });
+  metrics->add_option("id", *id, "job id")->required();
+  metrics->add_option("--key", *names, "only these series");
+
+  AddCommand(job, context, "events", "what happened to a job (all of the fabric without an id)",
+             [&context, id] { return Events(context, *id); })
+      ->add_option("id", *id, "job id");
+}
+
+}  // namespace oneai::cli

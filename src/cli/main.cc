@@ -1,0 +1,54 @@
+// oneai: the command line of the platform. Links no LibTorch; `oneai --help` answers at once.
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <csignal>
+#include <cstdio>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+
+namespace oneai::cli {
+
+CLI::App* AddCommand(CLI::App& parent, CommandContext& context, const std::string& name,
+                     const std::string& help, std::function<int()> action) {
+  CLI::App* command = parent.add_subcommand(name, help);
+  command->callback([&context, action = std::move(action)] { context.run = action; });
+  return command;
+}
+
+namespace {
+
+int Main(int argc, char** argv) {
+  CommandContext context;
+  CLI::App app{"oneai - train and serve large language models on one compute fabric"};
+  app.set_version_flag("--version", ONEAI_VERSION);
+  app.add_option(
+      "--dir", context.dir,
+      "folder of the fabric (default: $ONEAI_FABRIC_DIR or ~/.local/share/oneai/default)");
+  app.add_option("--token-file", context.token_file,
+                 "file with the token to use (default: the fabric's admin token)");
+  app.add_option("-o,--output", context.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  app.require_subcommand(1);
+  app.fallthrough();
+  AddFabricCommands(app, context);
+  AddJobCommands(app, context);
+  AddNodeCommands(app, context);
+  AddDataCommands(app, context);
+  AddModelCommands(app, context);
+  AddEndpointCommands(app, context);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  return context.run ? context.run() : kExitUsage;
+}
+
+}  // namespace
+}  // namespace oneai::cli
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // `oneai job logs | head` ends by a failed write
+  return oneai::cli::Main(argc, argv);
+}
