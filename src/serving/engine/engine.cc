@@ -131,8 +131,8 @@ void Engine::Run() {
     const BatchPlan plan =
         PlanBatch(MakeView(now), {options_.max_batch_tokens, options_.max_running_sequences});
     Apply(plan, now);
+    PublishStats();
     if (plan.chunks.empty()) {
-      PublishStats();
       bell_->WaitFor(NextWakeUp(now) - now);
       continue;
     }
