@@ -1,0 +1,189 @@
+// File: compute_fabric/node/main.cc
+//
+// oneai-node: reads the flags, discovers the machine, adopts what runs, and starts the agent.
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdio>
+#include <filesystem>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/grpc/channel.h"
+#include "base/log/log.h"
+#include "base/process/child_process.h"
+#include "base/status.h"
+#include "compute_fabric/devices/asic.h"
+#include "compute_fabric/devices/host.h"
+#include "compute_fabric/devices/nvidia.h"
+#include "compute_fabric/node/agent.h"
+#include "compute_fabric/node/convert.h"
+
+namespace oneai::fabric {
+namespace {
+
+std::atomic<bool> g_stop = false;
+
+struct NodeFlags {
+  std::string name;
+  std::string state_dir;
+  std::string controller;
+  TlsFiles tls;
+  std::string address = "127.0.0.1";
+  std::string ports = "20000-20999";
+  double cpus = 0;            // 0: all that this process may use
+  uint64_t memory_bytes = 0;  // 0: the machine's
+  std::string asic_plugin;    // empty: none
+  int asic_devices = -1;      // -1: all that the plugin enumerates
+  std::vector<std::string> labels;
+  std::string log_file;
+  int64_t fence_ms = 30'000;
+  bool stop_tasks_on_exit = false;
+};
+
+void AddFlags(CLI::App& app, NodeFlags& flags) {
+  app.add_option("--name", flags.name, "name of this node, unique in the fabric")->required();
+  app.add_option("--state-dir", flags.state_dir, "folder for tasks and their logs")->required();
+  app.add_option("--controller", flags.controller, "host:port of the controller")->required();
+  app.add_option("--tls-ca", flags.tls.ca, "the fabric's CA certificate")->required();
+  app.add_option("--tls-cert", flags.tls.certificate, "certificate spiffe://oneai/node/<name>")
+      ->required();
+  app.add_option("--tls-key", flags.tls.private_key, "its private key")->required();
+  app.add_option("--address", flags.address, "address at which other nodes reach this one");
+  app.add_option("--ports", flags.ports, "first-last: TCP ports for tasks");
+  app.add_option("--cpus", flags.cpus, "cores to offer (default: all)")->check(CLI::PositiveNumber);
+  app.add_option("--memory", flags.memory_bytes, "memory to offer, e.g. 8GiB (default: all)")
+      ->transform(CLI::AsSizeValue(false));
+  app.add_option("--asic-plugin", flags.asic_plugin, "shared library of an inference ASIC");
+  app.add_option("--asic-devices", flags.asic_devices, "offer only so many of its devices")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--label", flags.labels, "key=value, repeatable");
+  app.add_option("--log-file", flags.log_file, "log here too");
+  app.add_option("--fence-ms", flags.fence_ms,
+                 "tasks stop when this agent has been silent for so long")
+      ->check(CLI::Range(1'000, 86'400'000));
+  app.add_flag("--stop-tasks-on-exit", flags.stop_tasks_on_exit,
+               "on SIGTERM stop all tasks instead of leaving them to the next agent");
+}
+
+absl::Status ParseIntoInfo(const NodeFlags& flags, v1::NodeInfo& info) {
+  const std::vector<std::string> range = absl::StrSplit(flags.ports, '-');
+  int first = 0;
+  int last = 0;
+  if (range.size() != 2 || !absl::SimpleAtoi(range[0], &first) ||
+      !absl::SimpleAtoi(range[1], &last) || first < 1 || last > 65'535 || first > last) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--ports ", flags.ports, ": expected first-last within 1-65535"));
+  }
+  info.set_port_first(first);
+  info.set_port_last(last);
+  for (const std::string& label : flags.labels) {
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(label, absl::MaxSplits('=', 1));
+    if (parts.first.empty() || parts.second.empty()) {
+      return absl::InvalidArgumentError(absl::StrCat("--label ", label, ": expected key=value"));
+    }
+    (*info.mutable_labels())[parts.first] = parts.second;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<DeviceInfo>> ScanDevices(const NodeFlags& flags, const CpuFacts& cpu) {
+  std::vector<DeviceInfo> devices = {CpuDevice(cpu)};
+  DeviceScan nvidia = ScanNvidia();
+  for (const std::string& remark : nvidia.remarks) Log::Warning("nvidia", {{"remark", remark}});
+  std::move(nvidia.devices.begin(), nvidia.devices.end(), std::back_inserter(devices));
+  if (!flags.asic_plugin.empty()) {
+    ASSIGN_OR_RETURN(std::vector<DeviceInfo> asics, ScanAsicPlugin(flags.asic_plugin));
+    if (flags.asic_devices >= 0 && asics.size() > static_cast<size_t>(flags.asic_devices)) {
+      asics.resize(flags.asic_devices);
+    }
+    std::move(asics.begin(), asics.end(), std::back_inserter(devices));
+  }
+  return devices;
+}
+
+absl::StatusOr<v1::NodeInfo> DescribeNode(const NodeFlags& flags,
+                                          const std::vector<DeviceInfo>& devices,
+                                          const CpuFacts& cpu, const CgroupTree& cgroups) {
+  v1::NodeInfo info;
+  info.set_name(flags.name);
+  info.set_address(flags.address);
+  info.set_cpu_milli(flags.cpus > 0 ? static_cast<int64_t>(flags.cpus * 1000) : UsableCpuMilli());
+  info.set_memory_bytes(flags.memory_bytes > 0 ? static_cast<int64_t>(flags.memory_bytes)
+                                               : UsableMemoryBytes());
+  info.set_agent_version("0.1.0");
+  (*info.mutable_labels())["arch"] = HostArchitecture();
+  if (!cpu.model.empty()) (*info.mutable_labels())["cpu"] = cpu.model;
+  RETURN_IF_ERROR(ParseIntoInfo(flags, info));
+  for (const DeviceInfo& device : devices) *info.add_devices() = ToDevice(device);
+  for (const char* limit :
+       {"process-group", "open-files", "no-core-dump", "no-new-privileges", "output-size"}) {
+    info.add_enforced(limit);
+  }
+  for (const std::string& limit : cgroups.enforced()) info.add_enforced(limit);
+  for (const std::string& limit : cgroups.not_enforced()) info.add_not_enforced(limit);
+  return info;
+}
+
+absl::Status RunNode(const NodeFlags& flags) {
+  const std::filesystem::path state_dir = std::filesystem::absolute(flags.state_dir);
+  std::error_code error;
+  std::filesystem::create_directories(state_dir, error);
+  ASSIGN_OR_RETURN(const TlsCredentials tls, LoadTlsCredentials(flags.tls));
+  ASSIGN_OR_RETURN(const std::unique_ptr<StateLock> lock, StateLock::Take(state_dir));
+  const CgroupTree cgroups = CgroupTree::Detect(flags.name);  // Forks, so before the first thread.
+  const CpuFacts cpu = ReadCpuFacts();
+  ASSIGN_OR_RETURN(std::vector<DeviceInfo> devices, ScanDevices(flags, cpu));
+  ASSIGN_OR_RETURN(v1::NodeInfo info, DescribeNode(flags, devices, cpu, cgroups));
+
+  ASSIGN_OR_RETURN(EpochFence epoch, EpochFence::Open(state_dir / "epoch"));
+  AgentLease lease(state_dir / "lease");
+  lease.Touch(absl::Now());
+  TaskTableOptions options;
+  options.state_dir = state_dir;
+  options.bin_dir = ExecutableDir();
+  options.shim_program = options.bin_dir + "/oneai-shim";
+  options.lease_file = lease.file().string();
+  options.fence = absl::Milliseconds(flags.fence_ms);
+  options.node = {flags.name, flags.address, flags.controller, std::move(devices),
+                  BaseEnvironment(CurrentEnvironment())};
+  ASSIGN_OR_RETURN(const std::unique_ptr<TaskTable> tasks,
+                   TaskTable::Open(std::move(options), &cgroups));
+
+  const std::shared_ptr<grpc::Channel> channel = NewChannel(flags.controller, tls);
+  LogShipper logs(channel);
+  logs.Start();
+  Agent agent(std::move(info), channel, tasks.get(), &epoch, &lease, &logs);
+  Log::Info("node agent started", {{"node", flags.name}, {"controller", flags.controller}});
+  agent.Run(g_stop, flags.stop_tasks_on_exit ? ExitPolicy::kStopTasks : ExitPolicy::kLeaveTasks);
+  logs.Stop();
+  Log::Info("node agent stopped", {{"node", flags.name}});
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace oneai::fabric
+
+int main(int argc, char** argv) {
+  using oneai::Log;
+  oneai::fabric::NodeFlags flags;
+  CLI::App app("oneai-node: runs and watches the tasks of one machine");
+  oneai::fabric::AddFlags(app, flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  signal(SIGPIPE, SIG_IGN);
+  for (int signal_number : {SIGTERM, SIGINT}) {
+    signal(signal_number, [](int) { oneai::fabric::g_stop = true; });
+  }
+  absl::Status status = Log::Start({.component = "node", .file = flags.log_file});
+  if (status.ok()) status = oneai::fabric::RunNode(flags);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "oneai-node: %s\n", status.ToString().c_str());
+  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? 2 : 1;
+}

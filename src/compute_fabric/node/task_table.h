@@ -1,0 +1,107 @@
+// File: compute_fabric/node/task_table.h
+//
+// The tasks of this node: starting their shims, following them, adopting them after a restart of
+// the agent.
+//
+// Each task is a folder (compute_fabric/shim/task_files.h); the table is rebuilt from the folders
+// alone, so the agent may be killed at any instruction. A forgotten attempt leaves an empty file in
+// `forgotten/` for a day: it must not start again when an answer arrives late.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "compute_fabric/node/cgroups.h"
+#include "compute_fabric/node/reconcile.h"
+#include "compute_fabric/node/task_environment.h"
+#include "compute_fabric/shim/task_files.h"
+
+namespace oneai::fabric {
+
+struct TaskTableOptions {
+  std::filesystem::path state_dir;  // holds tasks/ and forgotten/
+  std::string shim_program;
+  std::string bin_dir;     // where built-in programs are
+  std::string lease_file;  // see AgentLease
+  absl::Duration fence = absl::Seconds(30);
+  NodeFacts node;
+};
+
+// What the controller is told of a task.
+struct TaskStatus {
+  TaskKey key;
+  TaskPhase phase = TaskPhase::kRunning;
+  bool ready = false;
+  ExitRecord exit;  // kExited; before that only started_unix_ms
+};
+
+// Thread-compatible: the agent's loop owns it.
+class TaskTable {
+ public:
+  // Adopts what is in `options.state_dir`: living shims go on, ended tasks are reported, a task
+  // whose shim died is ended with signal 9, a folder that was never started is removed. `cgroups`
+  // must outlive the table.
+  static absl::StatusOr<std::unique_ptr<TaskTable>> Open(TaskTableOptions options,
+                                                         const CgroupTree* cgroups);
+  ~TaskTable();
+
+  // Starts an unknown task. Never fails: what cannot be started is an ended task with exit code 126
+  // and the reason.
+  void Start(const TaskOrder& order, absl::Time now);
+  // SIGTERM; after the grace the shim kills, and if even the shim hangs this table does. No-op
+  // unless running.
+  void Stop(const TaskKey& key, absl::Time now);
+  // Deletes an ended task's folder. No-op unless ended.
+  void Forget(const TaskKey& key, absl::Time now);
+
+  // Looks at every task without waiting. True: something changed that the controller should know.
+  bool Poll(absl::Time now);
+
+  // All phases, forgotten ones included; `logs_shipped` is left false.
+  std::vector<KnownTask> Known() const;
+  // Running, stopping and ended tasks.
+  std::vector<TaskStatus> Statuses() const;
+  std::filesystem::path FolderOf(const TaskKey& key) const;
+  bool HasLive() const;
+
+ private:
+  struct Entry {
+    TaskPhase phase = TaskPhase::kRunning;
+    pid_t shim_pid = 0;
+    int pid_fd = -1;  // of the shim; -1 until known
+    bool is_child = false;
+    bool term_sent = false;
+    bool ready = false;
+    int64_t grace_ms = 0;
+    absl::Time kill_shim_at = absl::InfiniteFuture();
+    ExitRecord exit;
+  };
+
+  TaskTable(TaskTableOptions options, const CgroupTree* cgroups)
+      : options_(std::move(options)), cgroups_(cgroups) {}
+  absl::Status AdoptAll(absl::Time now);
+  void Adopt(const TaskKey& key);
+  absl::Status Launch(const TaskOrder& order, Entry& entry);
+  absl::StatusOr<LaunchSpec> WriteFolder(const TaskOrder& order);
+  // Learns the shim's pid and start from shim.json once it exists.
+  void LearnShim(const TaskKey& key, Entry& entry);
+  bool ShimHasEnded(const TaskKey& key, const Entry& entry) const;
+  // The shim is gone: takes its exit record, or ends the task in its place.
+  void Conclude(const TaskKey& key, Entry& entry);
+  bool PollLive(const TaskKey& key, Entry& entry, absl::Time now);
+  void PruneForgotten(absl::Time now);
+
+  const TaskTableOptions options_;
+  const CgroupTree* const cgroups_;
+  std::map<TaskKey, Entry> entries_;
+  std::map<TaskKey, absl::Time> forgotten_;
+};
+
+}  // namespace oneai::fabric

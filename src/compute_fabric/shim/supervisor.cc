@@ -1,0 +1,254 @@
+// File: compute_fabric/shim/supervisor.cc
+#include "compute_fabric/shim/supervisor.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "base/files/files.h"
+#include "base/status.h"
+#include "compute_fabric/shim/output_file.h"
+#include "compute_fabric/shim/process_table.h"
+#include "compute_fabric/shim/task_files.h"
+#include "compute_fabric/shim/task_process.h"
+
+namespace oneai::fabric {
+namespace {
+
+constexpr int kTickMs = 200;
+constexpr absl::Duration kKillPatience = absl::Seconds(10);
+
+// Time since boot, suspend included: a machine that slept has been silent for as long.
+absl::Duration SinceBoot() {
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return absl::DurationFromTimespec(now);
+}
+
+int64_t NowUnixMs() { return absl::ToUnixMillis(absl::Now()); }
+
+// Watches the agent's lease file. Only changes of its modification time count, never its value:
+// wall clocks jump.
+class LeaseWatch {
+ public:
+  explicit LeaseWatch(const LaunchSpec& spec)
+      : file_(spec.lease_file), fence_(absl::Milliseconds(spec.fence_ms)), changed_(SinceBoot()) {}
+
+  bool Expired() {
+    if (file_.empty()) return false;
+    struct stat info {};
+    if (stat(file_.c_str(), &info) == 0) {
+      const absl::Time time = absl::TimeFromTimespec(info.st_mtim);
+      if (time != last_) {
+        last_ = time;
+        changed_ = SinceBoot();
+      }
+    }
+    return SinceBoot() - changed_ > fence_;
+  }
+
+ private:
+  const std::string file_;
+  const absl::Duration fence_;
+  absl::Time last_ = absl::InfinitePast();
+  absl::Duration changed_;
+};
+
+// Number of out-of-memory kills in the task's memory cgroup; v2 and v1 write it in different files.
+bool WasKilledForMemory(const std::vector<std::string>& cgroups) {
+  for (const std::string& cgroup : cgroups) {
+    for (const char* file : {"/memory.events", "/memory.oom_control"}) {
+      std::ifstream in(cgroup + file);
+      std::string key;
+      int64_t count = 0;
+      while (in >> key >> count) {
+        if (key == "oom_kill" && count > 0) return true;
+      }
+    }
+  }
+  return false;
+}
+
+class Supervision {
+ public:
+  Supervision(std::filesystem::path task_dir, LaunchSpec spec, TaskProcess process,
+              int64_t started_unix_ms)
+      : task_dir_(std::move(task_dir)),
+        spec_(std::move(spec)),
+        process_(process),
+        started_unix_ms_(started_unix_ms),
+        output_(task_dir_ / kOutputFile, spec_.output_bytes_max),
+        lease_(spec_) {}
+
+  // Until the task's process and everything it started are gone.
+  ExitRecord Run(int signal_fd) {
+    while (!status_.has_value()) {
+      WaitForEvent(signal_fd, kTickMs);
+      if (!stop_deadline_.has_value() && lease_.Expired()) {
+        BeginStop(absl::StrCat("stopped by its shim: the node agent gave no sign of life for ",
+                               spec_.fence_ms, " ms"));
+      }
+      if (stop_deadline_.has_value() && SinceBoot() > *stop_deadline_) KillAll();
+    }
+    const absl::Duration give_up = SinceBoot() + kKillPatience;
+    // A process in uninterruptible sleep cannot be waited for without end.
+    while (Reap() && SinceBoot() < give_up) {
+      KillAll();
+      WaitForEvent(signal_fd, 20);
+    }
+    Drain();
+    output_.Sync();
+    return MakeRecord();
+  }
+
+ private:
+  void WaitForEvent(int signal_fd, int timeout_ms) {
+    pollfd fds[] = {{signal_fd, POLLIN, 0}, {output_open_ ? process_.output_fd : -1, POLLIN, 0}};
+    if (poll(fds, 2, timeout_ms) <= 0) return;
+    if (fds[1].revents != 0) Drain();
+    signalfd_siginfo info{};
+    while (read(signal_fd, &info, sizeof(info)) == sizeof(info)) {
+      if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) BeginStop("");
+    }
+    Reap();
+  }
+
+  void BeginStop(std::string reason) {
+    if (stop_deadline_.has_value()) return;
+    reason_ = std::move(reason);
+    stop_deadline_ = SinceBoot() + absl::Milliseconds(spec_.grace_ms);
+    kill(-process_.pid, SIGTERM);
+  }
+
+  void KillAll() {
+    kill(-process_.pid, SIGKILL);
+    for (pid_t pid : DescendantsOf(getpid(), ReadAllProcesses())) kill(pid, SIGKILL);
+    KillCgroups(spec_.cgroups);
+  }
+
+  // Collects ended children, orphans included (this process is their subreaper). False: none is
+  // left.
+  bool Reap() {
+    while (true) {
+      int status = 0;
+      const pid_t pid = waitpid(-1, &status, WNOHANG);
+      if (pid == process_.pid) status_ = status;
+      if (pid == 0) return true;
+      if (pid < 0) return errno == EINTR;
+    }
+  }
+
+  // Bounded, so that a task that writes without end cannot keep the loop from its other duties.
+  void Drain() {
+    char buffer[64 << 10];
+    for (int i = 0; i < 64 && output_open_; ++i) {
+      const ssize_t n = read(process_.output_fd, buffer, sizeof(buffer));
+      if (n > 0) {
+        output_.Append(absl::string_view(buffer, n));
+      } else if (n == 0) {
+        output_open_ = false;
+      } else if (errno != EINTR) {
+        return;
+      }
+    }
+  }
+
+  ExitRecord MakeRecord() const {
+    ExitRecord record;
+    record.started_unix_ms = started_unix_ms_;
+    record.ended_unix_ms = NowUnixMs();
+    record.output_bytes_dropped = output_.bytes_dropped();
+    record.message = reason_;
+    if (WIFSIGNALED(*status_)) {
+      record.signal = WTERMSIG(*status_);
+      if (record.signal == SIGKILL && WasKilledForMemory(spec_.cgroups)) {
+        record.message = absl::StrCat("out of memory: the task reached its limit of ",
+                                      spec_.memory_bytes_max, " bytes; raise resources.memory");
+      }
+    } else {
+      record.exit_code = WEXITSTATUS(*status_);
+    }
+    return record;
+  }
+
+  const std::filesystem::path task_dir_;
+  const LaunchSpec spec_;
+  const TaskProcess process_;
+  const int64_t started_unix_ms_;
+  OutputFile output_;
+  LeaseWatch lease_;
+  bool output_open_ = true;
+  std::optional<int> status_;
+  std::optional<absl::Duration> stop_deadline_;
+  std::string reason_;
+};
+
+// A full disk must not lose an exit status: tried until it is written or the folder has gone.
+absl::Status WriteExitRecordStubbornly(const std::filesystem::path& task_dir,
+                                       const ExitRecord& record) {
+  while (true) {
+    const absl::Status status = WriteExitRecord(task_dir, record);
+    if (status.ok() || !std::filesystem::exists(task_dir)) return status;
+    absl::SleepFor(absl::Seconds(1));
+  }
+}
+
+absl::StatusOr<int> BlockSignals() {
+  sigset_t handled;
+  sigemptyset(&handled);
+  for (int signal_number : {SIGCHLD, SIGTERM, SIGINT}) sigaddset(&handled, signal_number);
+  sigprocmask(SIG_BLOCK, &handled, nullptr);
+  signal(SIGHUP, SIG_IGN);
+  signal(SIGPIPE, SIG_IGN);
+  const int fd = signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (fd < 0) return ErrnoStatus(errno, "signalfd");
+  return fd;
+}
+
+}  // namespace
+
+absl::Status SuperviseTask(const std::filesystem::path& task_dir) {
+  ASSIGN_OR_RETURN(const int signal_fd, BlockSignals());
+  // Held until this process ends; the agent takes it only from a dead shim.
+  ASSIGN_OR_RETURN([[maybe_unused]] const int lock_fd, LockTask(task_dir));
+  if (std::filesystem::exists(task_dir / kExitFile)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(task_dir.string(), " has already ended; an attempt never runs twice"));
+  }
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return ErrnoStatus(errno, "PR_SET_CHILD_SUBREAPER");
+  ASSIGN_OR_RETURN(const LaunchSpec spec, ReadLaunchSpec(task_dir));
+
+  const int64_t started_unix_ms = NowUnixMs();
+  const absl::StatusOr<TaskProcess> process = StartTaskProcess(task_dir, spec);
+  if (!process.ok()) {
+    ExitRecord record;
+    // As a shell has it: 127 no such program, 126 it cannot be executed.
+    record.exit_code = absl::IsNotFound(process.status()) ? 127 : 126;
+    record.message = std::string(process.status().message());
+    record.started_unix_ms = record.ended_unix_ms = started_unix_ms;
+    return WriteExitRecordStubbornly(task_dir, record);
+  }
+  const std::optional<ProcessStat> self = ReadProcessStat(getpid());
+  // Without shim.json a later agent still finds the lock held; it only cannot signal. A full disk
+  // is therefore no reason to stop.
+  WriteShimRecord(
+      task_dir, {getpid(), self.has_value() ? self->start_time : 0, process->pid, started_unix_ms})
+      .IgnoreError();
+
+  const ExitRecord record = Supervision(task_dir, spec, *process, started_unix_ms).Run(signal_fd);
+  for (const std::string& cgroup : spec.cgroups) rmdir(cgroup.c_str());
+  return WriteExitRecordStubbornly(task_dir, record);
+}
+
+}  // namespace oneai::fabric
