@@ -26,5 +26,7 @@ inline int64_t FirstVisible(const AttentionArgs& args, int64_t position) {
 }
 
 void AttentionRef(const AttentionArgs& args, const AttentionTask& task, std::byte* scratch);
+void AttentionAvx2(const AttentionArgs& args, const AttentionTask& task, std::byte* scratch);
+void AttentionAvx512(const AttentionArgs& args, const AttentionTask& task, std::byte* scratch);
 
 }  // namespace oneai::kernels

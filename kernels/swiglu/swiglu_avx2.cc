@@ -1,0 +1,11 @@
+#include "kernels/cpu/simd_avx2.h"
+#include "kernels/swiglu/swiglu_simd.h"
+#include "kernels/swiglu/swiglu_variants.h"
+
+namespace oneai::kernels {
+
+void SwigluAvx2(const SwigluArgs& args, int64_t row_begin, int64_t row_end) {
+  SwigluRows<Avx2>::Run(args, row_begin, row_end);
+}
+
+}  // namespace oneai::kernels

@@ -1,0 +1,126 @@
+#include "kernels/sampling/sampling.h"
+
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "kernels/sampling/philox.h"
+#include "tests/kernels/random_tensor.h"
+
+namespace oneai::kernels {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+// Known answers of philox4x32-10 published with Random123 (kat_vectors).
+TEST(PhiloxTest, GivesThePublishedAnswers) {
+  EXPECT_EQ(Philox4x32({0, 0, 0, 0}, {0, 0}),
+            (PhiloxCounter{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(Philox4x32({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}),
+            (PhiloxCounter{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ(Philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
+            (PhiloxCounter{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+}
+
+TEST(PhiloxTest, DrawsAreUniform) {
+  double sum = 0;
+  for (uint64_t i = 0; i < 10000; ++i) {
+    const double u = UniformAt(42, i);
+    ASSERT_GE(u, 0.0);
+    ASSERT_LT(u, 1.0);
+    sum += u;
+  }
+  EXPECT_NEAR(sum / 10000, 0.5, 4 * std::sqrt(1.0 / 12 / 10000));
+}
+
+TEST(ArgMaxTest, LowestIndexWinsAndNanNever) {
+  const float logits[] = {1.0f, NAN, 3.0f, 3.0f, -kInf};
+  EXPECT_EQ(ArgMax(logits, 5), 2);
+  const float masked[] = {-kInf, -kInf};
+  EXPECT_EQ(ArgMax(masked, 2), 0);
+}
+
+// Tokens that occur in `draws` draws, with their counts.
+std::map<int32_t, int> Histogram(const std::vector<float>& logits, const SamplingParams& params,
+                                 int draws) {
+  SamplingScratch scratch;
+  std::map<int32_t, int> counts;
+  for (int i = 0; i < draws; ++i) {
+    ++counts[SampleToken(logits.data(), static_cast<int64_t>(logits.size()), params, 7, i,
+                         scratch)];
+  }
+  return counts;
+}
+
+std::set<int32_t> Support(const std::vector<float>& logits, const SamplingParams& params) {
+  std::set<int32_t> tokens;
+  for (const auto& [token, count] : Histogram(logits, params, 3000)) tokens.insert(token);
+  return tokens;
+}
+
+TEST(SampleTokenTest, FrequenciesFollowTheSoftmaxAtTheTemperature) {
+  const std::vector<float> logits = {0.0f, 1.0f, 2.0f, -kInf, NAN};
+  constexpr int kDraws = 20000;
+  for (const float temperature : {0.5f, 1.0f, 2.0f}) {
+    const auto counts = Histogram(logits, {.temperature = temperature}, kDraws);
+    double total = 0;
+    for (int i = 0; i < 3; ++i) total += std::exp(logits[i] / temperature);
+    for (int i = 0; i < 3; ++i) {
+      const double p = std::exp(logits[i] / temperature) / total;
+      EXPECT_NEAR(counts.at(i), p * kDraws, 4 * std::sqrt(p * (1 - p) * kDraws));
+    }
+    EXPECT_EQ(counts.size(), 3u);
+  }
+}
+
+TEST(SampleTokenTest, ZeroTemperatureAndTopKOfOneAreGreedy) {
+  const std::vector<float> logits = RandomFloats(1000, 3);
+  const int32_t best = ArgMax(logits.data(), 1000);
+  EXPECT_EQ(Support(logits, {.temperature = 0.0f}), std::set<int32_t>{best});
+  EXPECT_EQ(Support(logits, {.top_k = 1}), std::set<int32_t>{best});
+  EXPECT_EQ(Support(logits, {.top_p = 1e-9f}), std::set<int32_t>{best});
+  EXPECT_EQ(Support(logits, {.min_p = 1.0f}), std::set<int32_t>{best});
+  EXPECT_EQ(Support(logits, {.temperature = 1e-42f}), std::set<int32_t>{best});
+}
+
+TEST(SampleTokenTest, FiltersKeepWhatTheirDefinitionsSay) {
+  // Probabilities 0.5, 0.25, 0.125, 0.0625, 0.0625.
+  const std::vector<float> logits = {std::log(0.0625f), std::log(0.5f), std::log(0.125f),
+                                     std::log(0.25f), std::log(0.0625f)};
+  EXPECT_EQ(Support(logits, {.top_k = 2}), (std::set<int32_t>{1, 3}));
+  EXPECT_EQ(Support(logits, {.top_k = 4}), (std::set<int32_t>{0, 1, 2, 3, 4}));  // ties stay
+  EXPECT_EQ(Support(logits, {.top_k = 99}), (std::set<int32_t>{0, 1, 2, 3, 4}));
+  EXPECT_EQ(Support(logits, {.top_p = 0.7f}), (std::set<int32_t>{1, 3}));
+  EXPECT_EQ(Support(logits, {.top_p = 0.8f}), (std::set<int32_t>{1, 2, 3}));
+  EXPECT_EQ(Support(logits, {.min_p = 0.2f}), (std::set<int32_t>{1, 2, 3}));
+  // top_p counts the mass that top_k left: 0.5 / 0.75 < 0.7, so the second token is still needed.
+  EXPECT_EQ(Support(logits, {.top_k = 2, .top_p = 0.7f}), (std::set<int32_t>{1, 3}));
+  EXPECT_EQ(Support(logits, {.top_k = 2, .top_p = 0.6f}), (std::set<int32_t>{1}));
+}
+
+TEST(SampleTokenTest, IsAFunctionOfSeedAndPosition) {
+  const std::vector<float> logits = RandomFloats(500, 4);
+  SamplingScratch fresh, used;
+  SampleToken(logits.data(), 300, {.top_p = 0.5f}, 1, 1, used);
+  const int32_t token = SampleToken(logits.data(), 500, {}, 9, 3, fresh);
+  EXPECT_EQ(SampleToken(logits.data(), 500, {}, 9, 3, used), token);
+  std::set<int32_t> other_positions;
+  for (uint64_t p = 0; p < 20; ++p) {
+    other_positions.insert(SampleToken(logits.data(), 500, {}, 9, p, used));
+  }
+  EXPECT_GT(other_positions.size(), 10u);
+}
+
+TEST(SampleTokenTest, InfiniteAndFullyMaskedRowsStillGiveAToken) {
+  SamplingScratch scratch;
+  const std::vector<float> certain = {0.0f, kInf, 1.0f};
+  EXPECT_EQ(SampleToken(certain.data(), 3, {}, 1, 1, scratch), 1);
+  const std::vector<float> masked(3, -kInf);
+  EXPECT_EQ(SampleToken(masked.data(), 3, {}, 1, 1, scratch), 0);
+}
+
+}  // namespace
+}  // namespace oneai::kernels

@@ -1,0 +1,69 @@
+#include "kernels/thread_pool/thread_pool.h"
+
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "kernels/thread_pool/kernel_context.h"
+
+namespace oneai::kernels {
+namespace {
+
+TEST(ThreadPoolTest, EveryIndexIsVisitedOnceWhateverTheThreads) {
+  for (const int threads : {1, 2, 3, 7}) {
+    ThreadPool pool(threads);
+    for (const int64_t n : {0, 1, 2, 6, 1000}) {
+      std::vector<int> visits(n, 0);
+      pool.ParallelFor(n, [&](int64_t begin, int64_t end, int worker) {
+        ASSERT_GE(worker, 0);
+        ASSERT_LT(worker, threads);
+        for (int64_t i = begin; i < end; ++i) ++visits[i];
+      });
+      EXPECT_EQ(visits, std::vector<int>(n, 1)) << threads << " threads, n " << n;
+    }
+  }
+}
+
+TEST(ThreadPoolTest, PartitionIsStatic) {
+  ThreadPool pool(3);
+  std::vector<int> first(100), again(100);
+  const auto record = [](std::vector<int>& owner) {
+    return [&owner](int64_t begin, int64_t end, int worker) {
+      for (int64_t i = begin; i < end; ++i) owner[i] = worker;
+    };
+  };
+  pool.ParallelFor(100, record(first));
+  pool.ParallelFor(100, record(again));
+  EXPECT_EQ(first, again);
+  EXPECT_EQ(first[32], 0);
+  EXPECT_EQ(first[33], 1);
+  EXPECT_EQ(first[66], 2);
+}
+
+TEST(ThreadPoolTest, ManyShortLoopsAndSleepsBetweenThem) {
+  ThreadPool pool(4);
+  int64_t sum = 0;
+  std::vector<int64_t> part(4);
+  for (int loop = 0; loop < 2000; ++loop) {
+    // Now and then stay away for longer than the workers spin, so that they go to sleep.
+    if (loop % 500 == 499) {
+      for (int i = 0; i < 20'000; ++i) std::this_thread::yield();
+    }
+    pool.ParallelFor(4, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) part[i] = i + loop;
+    });
+    for (const int64_t p : part) sum += p;
+  }
+  EXPECT_EQ(sum, 2000 * 6 + 4 * (1999 * 2000 / 2));
+}
+
+TEST(KernelContextTest, ScratchIsAlignedAndKept) {
+  KernelContext ctx(1);
+  std::byte* const large = ctx.Scratch(1000);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(large) % 64, 0u);
+  EXPECT_EQ(ctx.Scratch(10), large);
+}
+
+}  // namespace
+}  // namespace oneai::kernels
