@@ -23,10 +23,18 @@ std::string Digits(absl::string_view text) {
   return digits;
 }
 
+bool LooksLikeResidentId(absl::string_view id) {
+  const absl::string_view century = id.substr(6, 2);
+  return century == "18" || century == "19" || century == "20";
+}
+
 // ISO/IEC 7812-1 annex B.
 bool PassesLuhn(absl::string_view text) {
   const std::string digits = Digits(text);
-  if (digits.size() < 13 || digits.size() > 19 || digits[0] == '0') return false;
+  // Thirteen digits were cards once; today they are time stamps. Eighteen with a date of birth
+  // inside are an identity number.
+  if (digits.size() < 14 || digits.size() > 19 || digits[0] == '0') return false;
+  if (digits.size() == 18 && LooksLikeResidentId(digits)) return false;
   int sum = 0;
   for (size_t i = 0; i < digits.size(); ++i) {
     int value = digits[digits.size() - 1 - i] - '0';
@@ -38,7 +46,9 @@ bool PassesLuhn(absl::string_view text) {
 }
 
 // GB 11643-1999: 17 digits, a plausible date of birth, and an ISO 7064 MOD 11-2 check character.
-bool PassesResidentId(absl::string_view id) {
+bool PassesResidentId(absl::string_view text) {
+  std::string id = Digits(text);
+  if (id.size() == 17) id.push_back('X');
   static constexpr int kWeights[17] = {7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2};
   static constexpr char kCheck[] = "10X98765432";
   int sum = 0;
@@ -49,13 +59,26 @@ bool PassesResidentId(absl::string_view id) {
          absl::ascii_toupper(static_cast<unsigned char>(id[17])) == kCheck[sum % 11];
 }
 
+// Countries of the SWIFT IBAN registry, release 98.
+bool IsIbanCountry(absl::string_view code) {
+  static constexpr absl::string_view kCountries =
+      "AD AE AL AT AZ BA BE BG BH BI BR BY CH CR CY CZ DE DJ DK DO EE EG ES FI FK FO FR GB GE GI "
+      "GL GR GT HR HU IE IL IQ "
+      "IS IT JO KW KZ LB LC LI LT LU LV LY MC MD ME MK MN MR MT MU NI NL NO OM PK PL PS PT QA RO "
+      "RS RU SA SC SD SE SI SK "
+      "SM SO ST SV TL TN TR UA VA VG XK YE";
+  return kCountries.find(code) != absl::string_view::npos;
+}
+
 // ISO 13616: moved check digits, letters as two digits, remainder 1 modulo 97.
 bool PassesIban(absl::string_view text) {
   std::string compact;
   for (const char c : text) {
     if (c != ' ') compact.push_back(c);
   }
-  if (compact.size() < 15 || compact.size() > 34) return false;
+  if (compact.size() < 15 || compact.size() > 34 ||
+      !IsIbanCountry(absl::string_view(compact).substr(0, 2)))
+    return false;
   std::rotate(compact.begin(), compact.begin() + 4, compact.end());
   int remainder = 0;
   for (const char c : compact) {
@@ -104,15 +127,16 @@ constexpr Recogniser kRecognisers[] = {
      R"(([A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,6}\.[A-Za-z]{2,24}))",
      Always},
     {"cn-resident-id",
-     R"((?:^|[^0-9A-Za-z])([1-9][0-9]{5}(?:18|19|20)[0-9]{9}[0-9Xx])(?:$|[^0-9A-Za-z]))",
+     R"((?:^|[^0-9A-Za-z])([1-9][0-9]{5} ?(?:18|19|20)[0-9]{6} ?[0-9]{3}[0-9Xx])(?:$|[^0-9A-Za-z]))",
      PassesResidentId},
-    {"cn-mobile", R"((?:^|[^0-9A-Za-z+])((?:\+?86[- ]?)?1[3-9][0-9]{9})(?:$|[^0-9A-Za-z]))",
+    {"cn-mobile",
+     R"((?:^|[^0-9A-Za-z+])((?:\+?86[- ]?)?1[3-9][0-9][- ]?[0-9]{4}[- ]?[0-9]{4})(?:$|[^0-9A-Za-z]))",
      Always},
     {"phone",
      R"((?:^|[^0-9A-Za-z])(\+[1-9][0-9]{0,2}[-. ]?\(?[0-9]{2,4}\)?(?:[-. ]?[0-9]{2,4}){2,3}|\(?[2-9][0-9]{2}\)?[-. ][2-9][0-9]{2}[-. ][0-9]{4})(?:$|[^0-9A-Za-z]))",
      Always},
     {"credit-card",
-     R"((?:^|[^0-9A-Za-z.])([1-9][0-9]{3}[- ]?[0-9]{4}[- ]?[0-9]{4}[- ]?[0-9]{1,7})(?:$|[^0-9A-Za-z.]))",
+     R"((?:^|[^0-9A-Za-z.])([1-9][0-9]{3}[- ]?[0-9]{4}[- ]?[0-9]{4}[- ]?[0-9]{2,4}(?:[- ]?[0-9]{1,3})?)(?:$|\.(?:$|[^0-9])|[^0-9A-Za-z.]))",
      PassesLuhn},
     {"iban",
      R"((?:^|[^0-9A-Za-z])([A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?)(?:$|[^0-9A-Za-z]))",
@@ -122,6 +146,24 @@ constexpr Recogniser kRecognisers[] = {
      R"((?:^|[^0-9A-Za-z.])([0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3})(?:$|[^0-9A-Za-z.]))",
      PassesPublicIpv4},
 };
+
+// Full-width digits and '+' (U+FF10..FF19, U+FF0B), which East Asian input methods write, as ASCII.
+std::string Narrowed(absl::string_view text) {
+  std::string narrow;
+  narrow.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text.size() - i >= 3 && text[i] == '\xEF' && text[i + 1] == '\xBC') {
+      const auto last = static_cast<unsigned char>(text[i + 2]);
+      if ((last >= 0x90 && last <= 0x99) || last == 0x8B) {
+        narrow.push_back(last == 0x8B ? '+' : static_cast<char>('0' + last - 0x90));
+        i += 2;
+        continue;
+      }
+    }
+    narrow.push_back(text[i]);
+  }
+  return narrow;
+}
 
 const RE2& PatternOf(size_t index) {
   static const std::vector<RE2*>* const patterns = [] {
@@ -138,7 +180,9 @@ const RE2& PatternOf(size_t index) {
 
 }  // namespace
 
-std::vector<PiiMatch> FindPii(absl::string_view text) {
+std::vector<PiiMatch> FindPii(absl::string_view original) {
+  const std::string narrow = Narrowed(original);
+  const absl::string_view text = narrow;
   std::vector<PiiMatch> found;
   for (size_t i = 0; i < std::size(kRecognisers); ++i) {
     re2::StringPiece rest(text.data(), text.size());
