@@ -155,7 +155,11 @@ void Agent::StopAllTasks() {
     call_->done.WaitForNotification();
     call_.reset();
   }
-  for (const TaskStatus& task : tasks_->Statuses()) tasks_->Stop(task.key, absl::Now());
+  std::vector<TaskKey> stopped;
+  for (const TaskStatus& task : tasks_->Statuses()) {
+    if (task.phase != TaskPhase::kExited) stopped.push_back(task.key);
+    tasks_->Stop(task.key, absl::Now());
+  }
   while (tasks_->HasLive()) {
     lease_->Touch(absl::Now());
     PollTasks();
@@ -163,6 +167,10 @@ void Agent::StopAllTasks() {
   }
   PollTasks();
   logs_->Flush(absl::Seconds(2));
+  // How they ended was our doing, so it is not reported: the controller finds them missing and
+  // treats them as lost with the node, which costs the job no restart and does not pass for
+  // success.
+  for (const TaskKey& key : stopped) tasks_->Forget(key, absl::Now());
   // The last word to the controller, which may be gone already.
   max_wait_ = absl::ZeroDuration();
   StartHeartbeat(absl::Now());

@@ -22,7 +22,8 @@
 
 namespace oneai::fabric {
 
-// What happens to the tasks when the agent is told to exit.
+// What happens to the tasks when the agent is told to exit. Stopped ones are forgotten, not
+// reported: the controller then counts them as lost with their node.
 enum class ExitPolicy { kLeaveTasks, kStopTasks };
 
 // Thread-compatible. All pointers must outlive it.

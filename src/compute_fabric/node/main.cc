@@ -36,7 +36,7 @@ struct NodeFlags {
   double cpus = 0;            // 0: all that this process may use
   uint64_t memory_bytes = 0;  // 0: the machine's
   std::string asic_plugin;    // empty: none
-  int asic_devices = -1;      // -1: all that the plugin enumerates
+  uint32_t asic_devices = 0;  // 0: the plugin's default
   std::vector<std::string> labels;
   std::string log_file;
   int64_t fence_ms = 30'000;
@@ -57,8 +57,8 @@ void AddFlags(CLI::App& app, NodeFlags& flags) {
   app.add_option("--memory", flags.memory_bytes, "memory to offer, e.g. 8GiB (default: all)")
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--asic-plugin", flags.asic_plugin, "shared library of an inference ASIC");
-  app.add_option("--asic-devices", flags.asic_devices, "offer only so many of its devices")
-      ->check(CLI::NonNegativeNumber);
+  app.add_option("--asic-devices", flags.asic_devices,
+                 "how many devices an emulator shows; a bound for hardware");
   app.add_option("--label", flags.labels, "key=value, repeatable");
   app.add_option("--log-file", flags.log_file, "log here too");
   app.add_option("--fence-ms", flags.fence_ms,
@@ -96,10 +96,8 @@ absl::StatusOr<std::vector<DeviceInfo>> ScanDevices(const NodeFlags& flags, cons
   for (const std::string& remark : nvidia.remarks) Log::Warning("nvidia", {{"remark", remark}});
   std::move(nvidia.devices.begin(), nvidia.devices.end(), std::back_inserter(devices));
   if (!flags.asic_plugin.empty()) {
-    ASSIGN_OR_RETURN(std::vector<DeviceInfo> asics, ScanAsicPlugin(flags.asic_plugin));
-    if (flags.asic_devices >= 0 && asics.size() > static_cast<size_t>(flags.asic_devices)) {
-      asics.resize(flags.asic_devices);
-    }
+    ASSIGN_OR_RETURN(std::vector<DeviceInfo> asics,
+                     ScanAsicPlugin(flags.asic_plugin, flags.asic_devices));
     std::move(asics.begin(), asics.end(), std::back_inserter(devices));
   }
   return devices;

@@ -12,9 +12,9 @@
 #include "base/process/child_process.h"
 #include "compute_fabric/shim/process_table.h"
 #include "compute_fabric/shim/task_files.h"
-#include "testing/paths.h"
-#include "testing/status_matchers.h"
 #include "tests/compute_fabric/node/fake_node_service.h"
+#include "tests/testing/paths.h"
+#include "tests/testing/status_matchers.h"
 
 namespace oneai::fabric {
 namespace {
@@ -327,8 +327,9 @@ TEST_F(NodeProcessTest, StopTasksOnExitStopsThemWithGrace) {
       {Shell("job-a", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done")});
   ASSERT_TRUE(Eventually([&] { return service_.Log("job-a") == "up\n"; }));
   EXPECT_EQ(KillAgent(SIGTERM), 0);
-  EXPECT_EQ(service_.Report("job-a").state(), v1::TASK_EXITED);
   EXPECT_EQ(service_.Log("job-a"), "up\nbye\n");
+  EXPECT_EQ(service_.Report("job-a").state(), v1::TASK_STATE_UNSPECIFIED);
+  EXPECT_FALSE(fs::exists(TaskDir("job-a")));
 }
 
 TEST_F(NodeProcessTest, TwoAgentsCannotShareAStateFolder) {

@@ -13,8 +13,8 @@
 #include "base/process/child_process.h"
 #include "compute_fabric/shim/process_table.h"
 #include "compute_fabric/shim/task_files.h"
-#include "testing/paths.h"
-#include "testing/status_matchers.h"
+#include "tests/testing/paths.h"
+#include "tests/testing/status_matchers.h"
 
 namespace oneai::fabric {
 namespace {

@@ -1,0 +1,24 @@
+// File: compute_fabric/devices/asic.h
+//
+// Inference accelerators behind the plugin C ABI (kernels/asic/asic_plugin.h), listed only: running
+// programs is the business of kernels/asic.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "compute_fabric/devices/device.h"
+
+namespace oneai::fabric {
+
+// Loads the plugin at `path`, lists its devices as "asic-0", "asic-1", ... and closes it.
+// `num_devices` is how many an emulator should show (0: its default) and a bound for hardware. A
+// plugin or device whose name says that it is an emulator is marked so. NotFound: no such file or
+// no entry point. FailedPrecondition: another ABI version. Unavailable: the plugin fails, in its
+// words.
+absl::StatusOr<std::vector<DeviceInfo>> ScanAsicPlugin(const std::string& path,
+                                                       uint32_t num_devices);
+
+}  // namespace oneai::fabric
