@@ -1,7 +1,8 @@
 // File: base/config/reader.h
 //
-// Strict reading of YAML and JSON settings into typed structs. Every key must be known: an unknown one is an error that names the
-// key, the line and the nearest valid key. Wrong types and ranges name key, line, value and what was expected.
+// Strict reading of YAML and JSON settings into typed structs. Every key must be known: an unknown
+// one is an error that names the key, the line and the nearest valid key. Wrong types and ranges
+// name key, line, value and what was expected.
 //
 //   ConfigReader reader(document);                  // a mapping
 //   JobFile job;
@@ -29,8 +30,8 @@ struct Range {
   double max;
 };
 
-// A parsed document: YAML 1.2 subset (JSON included) of at most 1 MiB, 64 levels, 100,000 nodes, without aliases.
-// `source` names it in errors ("examples/pretrain.yaml").
+// A parsed document: YAML 1.2 subset (JSON included) of at most 1 MiB, 64 levels, 100,000 nodes,
+// without aliases. `source` names it in errors ("examples/pretrain.yaml").
 class ConfigDocument {
  public:
   static absl::StatusOr<ConfigDocument> Parse(absl::string_view text, std::string source);
@@ -43,14 +44,15 @@ class ConfigDocument {
   std::shared_ptr<const Node> root_;
 };
 
-// Reads one mapping. Errors are kept; Finish() returns the first in document order. Copies share state with the section they
-// came from, so Finish() on the outermost reader covers all.
+// Reads one mapping. Errors are kept; Finish() returns the first in document order. Copies share
+// state with the section they came from, so Finish() on the outermost reader covers all.
 class ConfigReader {
  public:
   explicit ConfigReader(const ConfigDocument& document);
 
   bool Has(absl::string_view key) const;
-  // Supported T: std::string, bool, int32_t, int64_t, double, std::vector<std::string>, std::map<std::string, std::string>.
+  // Supported T: std::string, bool, int32_t, int64_t, double, std::vector<std::string>,
+  // std::map<std::string, std::string>.
   template <typename T>
   void Required(absl::string_view key, T& value, std::optional<Range> range = std::nullopt);
   template <typename T>
@@ -60,7 +62,8 @@ class ConfigReader {
   // "10s", "1.5h", "500ms", plain seconds; stored as milliseconds.
   void OptionalDuration(absl::string_view key, int64_t& milliseconds);
   // One of `allowed`; the error lists them.
-  void OptionalChoice(absl::string_view key, std::string& value, const std::vector<std::string>& allowed);
+  void OptionalChoice(absl::string_view key, std::string& value,
+                      const std::vector<std::string>& allowed);
   // An empty section when the key is absent (its Required keys then fail only if Has(key)).
   ConfigReader Section(absl::string_view key);
   // The elements of a list of mappings.
@@ -79,6 +82,7 @@ class ConfigReader {
 };
 
 // The candidate nearest to `word` (edit distance at most 3 and a third of its length), if any.
-std::optional<std::string> NearestWord(absl::string_view word, const std::vector<std::string>& candidates);
+std::optional<std::string> NearestWord(absl::string_view word,
+                                       const std::vector<std::string>& candidates);
 
 }  // namespace oneai

@@ -17,10 +17,16 @@ struct HttpClientOptions {
   absl::Duration timeout = absl::Seconds(30);
 };
 
-// One request to `url` (http or https). Unavailable: cannot connect; DeadlineExceeded; any HTTP status is a value.
-absl::StatusOr<HttpResponse> HttpFetch(const std::string& url, const HttpRequest& request, const HttpClientOptions& options);
+// One request to `url` (http or https); `request.path`, `query` and `remote` are not used,
+// redirects are not followed. Unavailable: cannot connect. Unauthenticated: the server's
+// certificate is not signed by the CA. DeadlineExceeded: not done in `timeout`. ResourceExhausted:
+// a body beyond 64 MiB. Any HTTP status is a value.
+absl::StatusOr<HttpResponse> HttpFetch(const std::string& url, const HttpRequest& request,
+                                       const HttpClientOptions& options);
 
-// Streams the response body to `on_data` until it ends or `on_data` returns false. Returns the status line and headers.
+// Streams the response body to `on_data` until it ends or `on_data` returns false. Returns the
+// status line and headers (names lower case). DeadlineExceeded: silence for `timeout`; the whole
+// may take as long as it likes.
 absl::StatusOr<HttpResponse> HttpFetchStream(const std::string& url, const HttpRequest& request,
                                              const HttpClientOptions& options,
                                              const std::function<bool(absl::string_view)>& on_data);

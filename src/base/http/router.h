@@ -1,7 +1,7 @@
 // File: base/http/router.h
 //
-// Maps method and path pattern to a handler: "/api/v1/jobs/{id}/logs". Unknown path 404, known path with another method
-// 405 with Allow.
+// Maps method and path pattern to a handler: "/api/v1/jobs/{id}/logs". Unknown path 404, known path
+// with another method 405 with Allow.
 #pragma once
 
 #include <map>
