@@ -22,13 +22,12 @@ void StoreQueryRows(Tensor& out, const Tensor& rows, int64_t begin, int64_t end)
   slice.copy_(rows.view(slice.sizes()));
 }
 
-// scale * q k^T with hidden pairs at -inf, float32.
-Tensor Scores(const Tensor& q, const Tensor& k, const Tensor& hidden, int64_t groups) {
+// softmax(scale * q k^T + bias) in float32; `bias` [rows, keys] is shared by the stacked heads.
+Tensor Probabilities(const Tensor& q, const Tensor& k, const Tensor& bias, int64_t groups) {
   const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(2)));
-  Tensor s = torch::bmm(q, k.transpose(1, 2)).to(torch::kFloat32).mul_(scale);
-  s.view({s.size(0), groups, hidden.size(0), hidden.size(1)})
-      .masked_fill_(hidden, -std::numeric_limits<float>::infinity());
-  return s;
+  const Tensor s =
+      torch::bmm(q, k.transpose(1, 2)).view({q.size(0), groups, bias.size(0), bias.size(1)});
+  return torch::softmax(torch::add(bias, s, scale), -1).view({q.size(0), q.size(1), k.size(1)});
 }
 
 class PackedAttentionFunction : public torch::autograd::Function<PackedAttentionFunction> {
@@ -37,22 +36,15 @@ class PackedAttentionFunction : public torch::autograd::Function<PackedAttention
   static Tensor forward(torch::autograd::AutogradContext* ctx, const Tensor& q, const Tensor& k,
                         const Tensor& v, const std::vector<AttentionTile>* tiles) {
     Tensor out = torch::empty_like(q);
-    Tensor lse =
-        torch::empty({q.size(0), q.size(1), q.size(2), 1}, q.options().dtype(torch::kFloat32));
-    torch::autograd::variable_list saved{q, k, v, out, lse};
+    torch::autograd::variable_list saved{q, k, v};
     std::vector<int64_t> bounds;
     for (const AttentionTile& tile : *tiles) {
-      Tensor s = Scores(QueryRows(q, tile.begin, tile.end), k.slice(1, tile.key_begin, tile.end),
-                        tile.hidden, q.size(1));
-      const Tensor row_max = s.amax(-1, true);
-      s.sub_(row_max).exp_();
-      const Tensor sum = s.sum(-1, true);
-      const Tensor p = s.div_(sum).to(q.scalar_type());
-      StoreQueryRows(out, torch::bmm(p, v.slice(1, tile.key_begin, tile.end)), tile.begin,
-                     tile.end);
-      StoreQueryRows(lse, row_max + sum.log(), tile.begin, tile.end);
+      const Tensor p = Probabilities(QueryRows(q, tile.begin, tile.end),
+                                     k.slice(1, tile.key_begin, tile.end), tile.bias, q.size(1));
+      StoreQueryRows(out, torch::bmm(p.to(q.scalar_type()), v.slice(1, tile.key_begin, tile.end)),
+                     tile.begin, tile.end);
       bounds.insert(bounds.end(), {tile.begin, tile.end, tile.key_begin});
-      saved.push_back(tile.hidden);
+      saved.push_back(tile.bias);
     }
     ctx->save_for_backward(std::move(saved));
     ctx->saved_data["bounds"] = std::move(bounds);
@@ -62,25 +54,24 @@ class PackedAttentionFunction : public torch::autograd::Function<PackedAttention
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* ctx,
                                                  torch::autograd::variable_list grads) {
     const torch::autograd::variable_list saved = ctx->get_saved_variables();
-    const Tensor &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3], &lse = saved[4];
+    const Tensor &q = saved[0], &k = saved[1], &v = saved[2];
     const Tensor grad_out = grads[0].contiguous();
     const std::vector<int64_t> bounds = ctx->saved_data["bounds"].toIntVector();
     const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(3)));
     Tensor grad_q = torch::empty_like(q);
     Tensor grad_k = torch::zeros(k.sizes(), k.options().dtype(torch::kFloat32));
     Tensor grad_v = torch::zeros_like(grad_k);
-    const Tensor delta = (grad_out.to(torch::kFloat32) * out).sum(-1, true);
     for (size_t i = 0; 3 * i < bounds.size(); ++i) {
       const int64_t begin = bounds[3 * i], end = bounds[3 * i + 1], key_begin = bounds[3 * i + 2];
       const Tensor q_rows = QueryRows(q, begin, end), grad_rows = QueryRows(grad_out, begin, end);
       const Tensor k_rows = k.slice(1, key_begin, end), v_rows = v.slice(1, key_begin, end);
-      Tensor p =
-          Scores(q_rows, k_rows, saved[5 + i], q.size(1)).sub_(QueryRows(lse, begin, end)).exp_();
+      const Tensor p = Probabilities(q_rows, k_rows, saved[3 + i], q.size(1));
       grad_v.slice(1, key_begin, end)
           .add_(torch::bmm(p.to(q.scalar_type()).transpose(1, 2), grad_rows));
       const Tensor grad_p = torch::bmm(grad_rows, v_rows.transpose(1, 2)).to(torch::kFloat32);
-      const Tensor grad_s =
-          p.mul_(grad_p.sub(QueryRows(delta, begin, end))).mul_(scale).to(q.scalar_type());
+      const Tensor grad_s = at::_softmax_backward_data(grad_p, p, -1, torch::kFloat32)
+                                .mul_(scale)
+                                .to(q.scalar_type());
       StoreQueryRows(grad_q, torch::bmm(grad_s, k_rows), begin, end);
       grad_k.slice(1, key_begin, end).add_(torch::bmm(grad_s.transpose(1, 2), q_rows));
     }
@@ -105,7 +96,10 @@ std::vector<AttentionTile> PlanAttentionTiles(const TorchBatch& batch, int64_t w
     tile.key_begin = lowest_cpu.data_ptr<int64_t>()[begin];
     const Tensor query = index.slice(0, begin, tile.end).unsqueeze(1);
     const Tensor key = index.slice(0, tile.key_begin, tile.end).unsqueeze(0);
-    tile.hidden = (key > query).logical_or_(key < lowest.slice(0, begin, tile.end).unsqueeze(1));
+    const Tensor hidden =
+        (key > query).logical_or_(key < lowest.slice(0, begin, tile.end).unsqueeze(1));
+    tile.bias = torch::zeros(hidden.sizes(), hidden.options().dtype(torch::kFloat32))
+                    .masked_fill_(hidden, -std::numeric_limits<float>::infinity());
     tiles.push_back(std::move(tile));
   }
   return tiles;

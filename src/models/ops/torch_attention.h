@@ -15,12 +15,12 @@
 
 namespace oneai::models {
 
-// The queries [begin, end) and the keys [key_begin, end) they meet. hidden [end - begin, end -
-// key_begin] bool is true where a query may not see a key (later, another document, or left of its
-// window).
+// The queries [begin, end) and the keys [key_begin, end) they meet. bias [end - begin, end -
+// key_begin] float32 is -inf where a query may not see a key (later, another document, or left of
+// its window) and 0 elsewhere.
 struct AttentionTile {
   int64_t begin = 0, end = 0, key_begin = 0;
-  torch::Tensor hidden;
+  torch::Tensor bias;
 };
 
 // Plans the tiles of a batch; window 0: none. Computed once per batch and shared by its layers.

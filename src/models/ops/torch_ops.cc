@@ -1,6 +1,7 @@
 #include "models/ops/torch_ops.h"
 
 #include "models/ops/rope_frequencies.h"
+#include "models/ops/torch_pointwise.h"
 
 namespace oneai::models {
 
@@ -23,9 +24,7 @@ Tensor TorchOps::Embed(const Embedding& table) {
 }
 
 Tensor TorchOps::Norm(const Tensor& x, const Vector& weight) {
-  const Tensor wide = x.to(torch::kFloat32);
-  const Tensor scale = torch::rsqrt(wide.square().mean(-1, true) + config_.rms_norm_eps);
-  return (wide * scale * weight).to(compute_);
+  return RmsNorm(x, weight, config_.rms_norm_eps, compute_);
 }
 
 Tensor TorchOps::AddNorm(Tensor& x, const Tensor& delta, const Vector& weight) {
@@ -47,14 +46,8 @@ void TorchOps::QkNorm(Qkv<Tensor>& qkv, const Vector& q, const Vector& k) {
 }
 
 void TorchOps::Rope(Qkv<Tensor>& qkv) {
-  qkv.q = Rotate(qkv.q);
-  qkv.k = Rotate(qkv.k);
-}
-
-Tensor TorchOps::Rotate(const Tensor& x) const {
-  const std::vector<Tensor> half = x.to(torch::kFloat32).chunk(2, -1);
-  return torch::cat({half[0] * cos_ - half[1] * sin_, half[1] * cos_ + half[0] * sin_}, -1)
-      .to(compute_);
+  qkv.q = RotateHalves(qkv.q, cos_, sin_);
+  qkv.k = RotateHalves(qkv.k, cos_, sin_);
 }
 
 Tensor TorchOps::Attention(int /*layer*/, const Qkv<Tensor>& qkv, int64_t window) {

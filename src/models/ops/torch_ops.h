@@ -47,8 +47,6 @@ class TorchOps {
   Tensor GatedMlp(const Tensor& x, const GateUp& gate_up, const Linear& down);
 
  private:
-  Tensor Rotate(const Tensor& x) const;
-
   const ModelConfig& config_;
   const TorchBatch& batch_;
   const torch::ScalarType compute_;
