@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "base/status.h"
 
@@ -30,7 +31,13 @@ class BoundedBuilder : public nlohmann::json_sax<J> {
   bool boolean(bool v) override { return Add(J(v)) != nullptr; }
   bool number_integer(number_integer_t v) override { return Add(J(v)) != nullptr; }
   bool number_unsigned(number_unsigned_t v) override { return Add(J(v)) != nullptr; }
-  bool number_float(number_float_t v, const string_t&) override { return Add(J(v)) != nullptr; }
+  bool number_float(number_float_t v, const string_t& text) override {
+    // An integer above 64 bits arrives here rounded. In configurations it means "no limit"; in a
+    // request, whose values are shown again, a changed digit would be a silent error.
+    if (std::is_same_v<J, OrderedJson> && text.find_first_of(".eE") == string_t::npos)
+      return Fail(absl::StrCat("integer ", text.substr(0, 40), " does not fit in 64 bits"));
+    return Add(J(v)) != nullptr;
+  }
   bool string(string_t& v) override { return Add(J(std::move(v))) != nullptr; }
   bool binary(binary_t&) override { return Fail("binary values are not JSON"); }
   bool start_object(std::size_t) override { return Open(J::object()); }
