@@ -1,0 +1,48 @@
+# cmake -DDIST=folder -DOUT=folder -P EmbedFiles.cmake: writes files.S (.incbin of each file and of its gzip form) and
+# files.cc (the table that controller/web/static_files.h declares).
+file(GLOB_RECURSE files RELATIVE "${DIST}" "${DIST}/*")
+list(FILTER files EXCLUDE REGEX "\\.gz$")
+list(SORT files)
+set(asm ".section .rodata\n")
+set(declarations "")
+set(rows "")
+set(index 0)
+foreach(file ${files})
+  set(type "application/octet-stream")
+  if(file MATCHES "\\.html$")
+    set(type "text/html; charset=utf-8")
+  elseif(file MATCHES "\\.js$")
+    set(type "text/javascript; charset=utf-8")
+  elseif(file MATCHES "\\.css$")
+    set(type "text/css; charset=utf-8")
+  elseif(file MATCHES "\\.svg$")
+    set(type "image/svg+xml")
+  endif()
+  set(immutable false)
+  if(file MATCHES "^assets/")
+    set(immutable true)
+  endif()
+  file(SHA256 "${DIST}/${file}" hash)
+  string(SUBSTRING "${hash}" 0 16 hash)
+  execute_process(COMMAND gzip -9nkf "${DIST}/${file}" COMMAND_ERROR_IS_FATAL ANY)
+  foreach(form "" "_gz")
+    set(path "${DIST}/${file}")
+    if(form)
+      set(path "${path}.gz")
+    endif()
+    string(APPEND asm ".global oneai_file_${index}${form}\n.global oneai_file_${index}${form}_end\n"
+      ".balign 16\noneai_file_${index}${form}:\n.incbin \"${path}\"\noneai_file_${index}${form}_end:\n.byte 0\n")
+    string(APPEND declarations
+      "extern \"C\" const unsigned char oneai_file_${index}${form}[], oneai_file_${index}${form}_end[];\n")
+  endforeach()
+  set(data "oneai_file_${index}")
+  string(APPEND rows "    {\"/${file}\", \"${type}\", \"\\\"${hash}\\\"\", ${immutable}, ${data}, "
+    "static_cast<size_t>(${data}_end - ${data}), ${data}_gz, static_cast<size_t>(${data}_gz_end - ${data}_gz)},\n")
+  math(EXPR index "${index} + 1")
+endforeach()
+string(APPEND asm ".section .note.GNU-stack,\"\",@progbits\n")
+file(WRITE "${OUT}/files.S" "${asm}")
+file(WRITE "${OUT}/files.cc"
+  "#include \"controller/web/static_files.h\"\n\n${declarations}\nnamespace oneai {\n\n"
+  "absl::Span<const EmbeddedFile> EmbeddedFiles() {\n  static const EmbeddedFile kFiles[] = {\n${rows}  };\n"
+  "  return kFiles;\n}\n\n}  // namespace oneai\n")

@@ -1,0 +1,8 @@
+// The same by command line: every page says how.
+export function Cli({ command }: { command: string }) {
+  return (
+    <p class="cli">
+      <span>CLI</span> <code>{command}</code>
+    </p>
+  );
+}
