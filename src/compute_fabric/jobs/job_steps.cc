@@ -1,0 +1,248 @@
+#include "compute_fabric/jobs/job_steps.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "compute_fabric/jobs/job_spec.h"
+#include "compute_fabric/jobs/job_state.h"
+
+namespace oneai::fabric {
+namespace {
+
+struct TaskCounts {
+  int active = 0;
+  int running = 0;
+  int done = 0;
+  const v1::Task* failed = nullptr;
+  const v1::Task* lost = nullptr;
+};
+
+TaskCounts Count(const v1::Job& job) {
+  TaskCounts counts;
+  for (const v1::Task& task : job.tasks()) {
+    if (IsActive(task.state())) ++counts.active;
+    if (task.state() == v1::TASK_RUNNING) ++counts.running;
+    if (TaskDone(job.spec(), task)) ++counts.done;
+    if (task.state() == v1::TASK_LOST) counts.lost = &task;
+    if (TaskFailed(job.spec(), task) &&
+        (counts.failed == nullptr || GetTime(task.ended()) < GetTime(counts.failed->ended()))) {
+      counts.failed = &task;
+    }
+  }
+  return counts;
+}
+
+void SetReason(v1::Job& job, absl::string_view reason) {
+  job.clear_reasons();
+  if (!reason.empty()) job.add_reasons(std::string(reason));
+}
+
+bool Move(v1::Job& job, JobEvent event) {
+  const std::optional<v1::JobState> next = Next(job.state(), event);
+  if (!next || *next == job.state()) return false;
+  job.set_state(*next);
+  return true;
+}
+
+void Finish(v1::Job& job, JobEvent event, absl::Time now, EventDrafts& events) {
+  if (!Move(job, event)) return;
+  SetTime(job.mutable_ended(), now);
+  SetReason(job, job.stop_message());
+  job.clear_backoff_until_unix_ms();
+  switch (event) {
+    case JobEvent::kSucceeded:
+      job.clear_reasons();
+      events.push_back({"job.succeeded", job.id(), "all tasks exited with 0", "info"});
+      return;
+    case JobEvent::kStoppedCancelled:
+      events.push_back({"job.cancelled", job.id(), job.stop_message(), "info"});
+      return;
+    default:
+      events.push_back({"job.failed", job.id(), job.stop_message(), "error"});
+      return;
+  }
+}
+
+bool RestartsLeft(const v1::JobSpec& spec, int num_restarts) {
+  return spec.restart().max_restarts() < 0 || num_restarts < spec.restart().max_restarts();
+}
+
+void RestartAfterFailure(v1::Job& job, absl::Time now, EventDrafts& events) {
+  if (!job.spec().gang() || !RestartsLeft(job.spec(), job.num_restarts())) {
+    if (job.spec().restart().max_restarts() > 0) {
+      job.set_stop_message(absl::StrCat(job.stop_message(), " (after ", job.spec().restart().max_restarts(), " restarts)"));
+    }
+    Finish(job, JobEvent::kStoppedFailed, now, events);
+    return;
+  }
+  job.set_num_restarts(job.num_restarts() + 1);
+  const absl::Duration delay = BackoffBefore(job.spec(), job.num_restarts());
+  job.set_backoff_until_unix_ms(absl::ToUnixMillis(now + delay));
+  Move(job, JobEvent::kStoppedRestart);
+  SetReason(job, absl::StrCat("restarts in ", absl::FormatDuration(delay), " because ", job.stop_message()));
+  events.push_back({"job.restarting", job.id(), job.reasons(0), "warning"});
+}
+
+// All tasks have ended: what the stop was for decides what comes next.
+void FinishStop(v1::Job& job, absl::Time now, EventDrafts& events) {
+  const TaskCounts counts = Count(job);
+  // A gang whose peers fail first, because the node of one of them died, must not pay for it.
+  const bool node_lost = job.spec().gang() && counts.lost != nullptr;
+  if (job.stop_cause() == v1::STOP_TASK_FAILED && node_lost) {
+    job.set_stop_cause(v1::STOP_NODE_LOST);
+    job.set_stop_message(absl::StrCat("node ", counts.lost->node(), " was lost with rank ", counts.lost->rank()));
+  }
+  switch (job.stop_cause()) {
+    case v1::STOP_CANCEL:
+      return Finish(job, JobEvent::kStoppedCancelled, now, events);
+    case v1::STOP_TIME_LIMIT:
+      return Finish(job, JobEvent::kStoppedFailed, now, events);
+    case v1::STOP_NODE_LOST:
+      Move(job, JobEvent::kStoppedRequeue);
+      SetReason(job, absl::StrCat("waits for a new place because ", job.stop_message()));
+      events.push_back({"job.requeued", job.id(), job.reasons(0), "warning"});
+      return;
+    default:
+      return RestartAfterFailure(job, now, events);
+  }
+}
+
+void MarkRunning(v1::Job& job, absl::Time now, EventDrafts& events) {
+  if (!Move(job, JobEvent::kRunning)) return;
+  if (!job.has_started()) SetTime(job.mutable_started(), now);
+  events.push_back({"job.running", job.id(), absl::StrCat("attempt ", job.attempt()), "info"});
+}
+
+void AdvanceGang(v1::Job& job, absl::Time now, EventDrafts& events) {
+  const TaskCounts counts = Count(job);
+  if (job.state() != v1::STARTING && job.state() != v1::RUNNING) return;
+  if (counts.lost != nullptr) {
+    StopJob(job, v1::STOP_NODE_LOST,
+            absl::StrCat("node ", counts.lost->node(), " was lost with rank ", counts.lost->rank()), counts.lost->rank(), events);
+  } else if (counts.failed != nullptr) {
+    StopJob(job, v1::STOP_TASK_FAILED, absl::StrCat("rank ", counts.failed->rank(), " ", DescribeExit(*counts.failed)),
+            counts.failed->rank(), events);
+  } else if (counts.done == job.spec().num_tasks()) {
+    if (!job.has_started()) SetTime(job.mutable_started(), now);
+    Finish(job, JobEvent::kSucceeded, now, events);
+  } else if (counts.running + counts.done == job.spec().num_tasks()) {
+    MarkRunning(job, now, events);
+  }
+}
+
+// Replicas beyond a smaller num_tasks leave the record once they have ended.
+void DropSurplus(v1::Job& job) {
+  auto* tasks = job.mutable_tasks();
+  tasks->erase(std::remove_if(tasks->begin(), tasks->end(),
+                              [&](const v1::Task& task) {
+                                return task.rank() >= job.spec().num_tasks() && !IsActive(task.state());
+                              }),
+               tasks->end());
+}
+
+void AdvanceReplicas(v1::Job& job, absl::Time now, EventDrafts& events) {
+  DropSurplus(job);
+  if (IsFinished(job.state()) || job.state() == v1::STOPPING) return;
+  const TaskCounts counts = Count(job);
+  if (counts.done == job.spec().num_tasks()) {
+    if (!job.has_started()) SetTime(job.mutable_started(), now);
+    Finish(job, JobEvent::kSucceeded, now, events);
+  } else if (counts.running > 0) {
+    MarkRunning(job, now, events);
+  } else if (counts.active > 0) {
+    Move(job, JobEvent::kPlaced);
+  } else {
+    Move(job, RanksToPlace(job, now).empty() ? JobEvent::kTasksBackOff : JobEvent::kTasksWait);
+  }
+}
+
+void CheckTimeLimit(v1::Job& job, absl::Time now, EventDrafts& events) {
+  if (job.spec().time_limit_ms() == 0 || !job.has_started()) return;
+  if (job.state() != v1::STARTING && job.state() != v1::RUNNING) return;
+  const absl::Duration limit = absl::Milliseconds(job.spec().time_limit_ms());
+  if (now < GetTime(job.started()) + limit) return;
+  StopJob(job, v1::STOP_TIME_LIMIT, absl::StrCat("ran longer than its time limit of ", absl::FormatDuration(limit)), 0, events);
+}
+
+}  // namespace
+
+void SetTime(google::protobuf::Timestamp* field, absl::Time time) {
+  const int64_t seconds = absl::ToUnixSeconds(time);
+  field->set_seconds(seconds);
+  field->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
+}
+
+absl::Time GetTime(const google::protobuf::Timestamp& field) {
+  return absl::FromUnixSeconds(field.seconds()) + absl::Nanoseconds(field.nanos());
+}
+
+bool TaskFailed(const v1::JobSpec& spec, const v1::Task& task) {
+  if (task.state() != v1::TASK_EXITED) return false;
+  return spec.long_running() || task.exit_code() != 0 || task.signal() != 0;
+}
+
+bool TaskDone(const v1::JobSpec& spec, const v1::Task& task) {
+  return task.state() == v1::TASK_EXITED && !TaskFailed(spec, task);
+}
+
+bool WaitsForNode(const v1::JobSpec& spec, const v1::Task& task, absl::Time now) {
+  if (IsActive(task.state()) || TaskDone(spec, task)) return false;
+  return absl::FromUnixMillis(task.not_before_unix_ms()) <= now;
+}
+
+void StopJob(v1::Job& job, v1::StopCause cause, absl::string_view message, int rank, EventDrafts& events) {
+  if (job.state() != v1::STOPPING || cause == v1::STOP_CANCEL) {
+    job.set_stop_cause(cause);
+    job.set_stop_message(std::string(message));
+    job.set_stop_rank(rank);
+    SetReason(job, message);
+  }
+  if (!Next(job.state(), JobEvent::kStop)) return;
+  for (v1::Task& task : *job.mutable_tasks()) {
+    if (!IsActive(task.state())) continue;
+    task.set_state(Next(task.state(), TaskEvent::kStop).value_or(task.state()));
+    task.set_ready(false);
+  }
+  if (Move(job, JobEvent::kStop)) {
+    events.push_back({"job.stopping", job.id(), std::string(message), cause == v1::STOP_CANCEL ? "info" : "warning"});
+  }
+}
+
+void OnReplicaEnded(v1::Job& job, v1::Task& task, absl::Time now, EventDrafts& events) {
+  task.set_not_before_unix_ms(0);
+  if (!TaskFailed(job.spec(), task) || task.rank() >= job.spec().num_tasks()) return;
+  if (!RestartsLeft(job.spec(), task.restarts())) {
+    StopJob(job, v1::STOP_TASK_FAILED, absl::StrCat("rank ", task.rank(), " ", DescribeExit(task)), task.rank(), events);
+    return;
+  }
+  // One that ran well for long starts with a short backoff again.
+  const bool ran_long = task.has_started() && now - GetTime(task.started()) > 2 * BackoffMaxOf(job.spec());
+  task.set_restarts(ran_long ? 1 : task.restarts() + 1);
+  job.set_num_restarts(job.num_restarts() + 1);
+  const absl::Duration delay = BackoffBefore(job.spec(), task.restarts());
+  task.set_not_before_unix_ms(absl::ToUnixMillis(now + delay));
+  events.push_back({"task.restarting", job.id(),
+                    absl::StrCat("rank ", task.rank(), " restarts in ", absl::FormatDuration(delay)), "warning"});
+}
+
+bool Advance(v1::Job& job, absl::Time now, EventDrafts& events) {
+  const v1::JobState before = job.state();
+  const int num_tasks_before = job.tasks_size();
+  if (job.cancel_requested() && (job.state() == v1::PENDING || job.state() == v1::BACKOFF)) {
+    Finish(job, JobEvent::kStoppedCancelled, now, events);
+  }
+  if (job.state() == v1::BACKOFF && job.spec().gang() && now >= absl::FromUnixMillis(job.backoff_until_unix_ms())) {
+    Move(job, JobEvent::kBackoffEnded);
+    job.clear_backoff_until_unix_ms();
+  }
+  if (job.spec().gang()) {
+    AdvanceGang(job, now, events);
+  } else {
+    AdvanceReplicas(job, now, events);
+  }
+  CheckTimeLimit(job, now, events);
+  if (job.state() == v1::STOPPING && Count(job).active == 0) FinishStop(job, now, events);
+  return job.state() != before || job.tasks_size() != num_tasks_before;
+}
+
+}  // namespace oneai::fabric
