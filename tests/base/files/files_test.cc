@@ -15,10 +15,10 @@
 namespace oneai {
 namespace {
 
-using testing::StatusIs;
-using testing::TempDir;
 using ::testing::_;
 using ::testing::HasSubstr;
+using testing::StatusIs;
+using testing::TempDir;
 
 TEST(FilesTest, WritesAndReadsBack) {
   TempDir dir;
@@ -36,7 +36,8 @@ TEST(FilesTest, WritesAndReadsBack) {
 
 TEST(FilesTest, ReadNamesTheMissingFileAndTheLimit) {
   TempDir dir;
-  EXPECT_THAT(ReadFile(dir.path() / "none"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("none")));
+  EXPECT_THAT(ReadFile(dir.path() / "none"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("none")));
   ASSERT_OK(WriteFileAtomically(dir.path() / "big", std::string(100, 'x')));
   EXPECT_THAT(ReadFile(dir.path() / "big", 99),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("99 bytes")));
@@ -71,9 +72,8 @@ TEST(ResolveBeneathTest, RefusesEveryEscape) {
   std::filesystem::create_symlink(outside.path(), dir.path() / "link");
   std::filesystem::create_symlink(outside.path() / "not-yet", dir.path() / "dangling");
   const std::string nul("a\0b", 3);
-  const std::string escapes[] = {"",        "/etc/passwd", "..",        "../x", "a/../../x",
-                                 "a/..",    nul,           "a\\..\\b",  "link", "link/x",
-                                 "dangling"};
+  const std::string escapes[] = {"",  "/etc/passwd", "..",   "../x",   "a/../../x", "a/..",
+                                 nul, "a\\..\\b",    "link", "link/x", "dangling"};
   for (const std::string& escape : escapes) {
     EXPECT_THAT(ResolveBeneath(dir.path(), escape), StatusIs(absl::StatusCode::kInvalidArgument, _))
         << escape;
@@ -101,7 +101,8 @@ TEST(Sha256Test, MatchesTheStandard) {
 }
 
 TEST(ErrnoStatusTest, CodesMeanOneThing) {
-  EXPECT_THAT(ErrnoStatus(ENOSPC, "x"), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("x: ")));
+  EXPECT_THAT(ErrnoStatus(ENOSPC, "x"),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("x: ")));
   EXPECT_THAT(ErrnoStatus(EACCES, "x"), StatusIs(absl::StatusCode::kPermissionDenied, _));
   EXPECT_THAT(ErrnoStatus(EIO, "x"), StatusIs(absl::StatusCode::kInternal, _));
 }

@@ -18,15 +18,16 @@ INSTANTIATE_TEST_SUITE_P(
                                    [](const std::filesystem::path& dir) {
                                      return SqliteStore::Open(dir / "store.db").value();
                                    }},
-                      StoreFactory{"Memory", [](const std::filesystem::path&) { return NewMemoryStore(); },
+                      StoreFactory{"Memory",
+                                   [](const std::filesystem::path&) { return NewMemoryStore(); },
                                    /*is_durable=*/false}),
     StoreFactoryName);
 
 namespace {
 
-using testing::TempDir;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using testing::TempDir;
 
 TEST(SqliteStoreTest, TwoOpenersAreRefused) {
   TempDir dir;
@@ -43,7 +44,8 @@ TEST(SqliteStoreTest, TheFileIsPrivate) {
   ASSERT_OK_AND_ASSIGN(auto store, SqliteStore::Open(dir.path() / "store.db"));
   ASSERT_OK(store->Commit(Transaction().Put("k", "v")));
   for (const auto& entry : std::filesystem::directory_iterator(dir.path())) {
-    EXPECT_EQ(entry.status().permissions() & std::filesystem::perms::mask, std::filesystem::perms(0600))
+    EXPECT_EQ(entry.status().permissions() & std::filesystem::perms::mask,
+              std::filesystem::perms(0600))
         << entry.path();
   }
 }
@@ -65,8 +67,9 @@ TEST(SqliteStoreTest, ACorruptFileIsDataLossNamingTheFileAndTheWayOut) {
       file << std::string(2048, '\x5a');
     }
   }
-  EXPECT_THAT(SqliteStore::Open(path), StatusIs(absl::StatusCode::kDataLoss,
-                                                AllOf(HasSubstr(path.string()), HasSubstr("backup"))));
+  EXPECT_THAT(
+      SqliteStore::Open(path),
+      StatusIs(absl::StatusCode::kDataLoss, AllOf(HasSubstr(path.string()), HasSubstr("backup"))));
   // Twice: a refused store must not stay locked.
   EXPECT_THAT(SqliteStore::Open(path), StatusIs(absl::StatusCode::kDataLoss, _));
 }
@@ -75,7 +78,8 @@ TEST(SqliteStoreTest, AFileThatIsNoStoreIsRefused) {
   TempDir dir;
   const auto path = dir.path() / "store.db";
   ASSERT_OK(WriteFileAtomically(path, std::string(8192, 'x')));
-  EXPECT_THAT(SqliteStore::Open(path), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("store.db")));
+  EXPECT_THAT(SqliteStore::Open(path),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("store.db")));
 }
 
 TEST(SqliteStoreTest, AFullDiskRefusesTheCommitAndChangesNothing) {

@@ -1,6 +1,7 @@
 // The contract of Store as a test suite. An implementation adds one file:
 //
-//   INSTANTIATE_TEST_SUITE_P(Sqlite, StoreConformanceTest, ::testing::Values(StoreFactory{...}), StoreFactoryName);
+//   INSTANTIATE_TEST_SUITE_P(Sqlite, StoreConformanceTest, ::testing::Values(StoreFactory{...}),
+//   StoreFactoryName);
 #pragma once
 
 #include <filesystem>
@@ -21,7 +22,8 @@ namespace oneai {
 
 struct StoreFactory {
   std::string name;
-  // Opens the store whose state lives in `dir`; a second call after the first store is gone opens the same one.
+  // Opens the store whose state lives in `dir`; a second call after the first store is gone opens
+  // the same one.
   std::function<std::unique_ptr<Store>(const std::filesystem::path& dir)> open;
   bool is_durable = true;
 };
@@ -37,7 +39,8 @@ class WatchRecorder {
     return [this](int64_t revision, const std::vector<WatchEvent>& events) {
       absl::MutexLock lock(&mu_);
       for (const WatchEvent& event : events) {
-        lines_.push_back(absl::StrCat(revision, event.kind == WatchEvent::Kind::kPut ? " put " : " del ",
+        lines_.push_back(absl::StrCat(revision,
+                                      event.kind == WatchEvent::Kind::kPut ? " put " : " del ",
                                       event.item.key, "=", event.item.value));
         revisions_.push_back(revision);
       }
@@ -132,8 +135,9 @@ TEST_P(StoreConformanceTest, RangesForwardAndBackward) {
 
 TEST_P(StoreConformanceTest, AFailedCompareChangesNothing) {
   const int64_t revision = Put("a", "1");
-  EXPECT_THAT(store_->Commit(Transaction().If("a", revision).If("b", 7).Put("a", "2").Put("c", "3")),
-              StatusIs(absl::StatusCode::kAborted, ::testing::HasSubstr("\"b\"")));
+  EXPECT_THAT(
+      store_->Commit(Transaction().If("a", revision).If("b", 7).Put("a", "2").Put("c", "3")),
+      StatusIs(absl::StatusCode::kAborted, ::testing::HasSubstr("\"b\"")));
   EXPECT_EQ(store_->Get("a")->value, "1");
   EXPECT_THAT(store_->Get("c"), StatusIs(absl::StatusCode::kNotFound, _));
   EXPECT_EQ(store_->revision(), revision);
@@ -143,7 +147,8 @@ TEST_P(StoreConformanceTest, AFailedCompareChangesNothing) {
 }
 
 TEST_P(StoreConformanceTest, ATransactionHasOneRevision) {
-  ASSERT_OK_AND_ASSIGN(const int64_t revision, store_->Commit(Transaction().Put("a", "1").Put("b", "2")));
+  ASSERT_OK_AND_ASSIGN(const int64_t revision,
+                       store_->Commit(Transaction().Put("a", "1").Put("b", "2")));
   EXPECT_EQ(store_->Get("a")->mod_revision, revision);
   EXPECT_EQ(store_->Get("b")->mod_revision, revision);
 }
@@ -194,9 +199,9 @@ TEST_P(StoreConformanceTest, WatchDeliversLaterChangesUnderThePrefixInOrder) {
   Put("w/a", "1");
   Put("other", "x");
   ASSERT_OK(store_->Commit(Transaction().Put("w/b", "2").Delete("w/a")));
-  EXPECT_THAT(recorder.Await(3),
-              ElementsAre(absl::StrCat(start + 1, " put w/a=1"), absl::StrCat(start + 3, " put w/b=2"),
-                          absl::StrCat(start + 3, " del w/a=")));
+  EXPECT_THAT(recorder.Await(3), ElementsAre(absl::StrCat(start + 1, " put w/a=1"),
+                                             absl::StrCat(start + 3, " put w/b=2"),
+                                             absl::StrCat(start + 3, " del w/a=")));
 }
 
 TEST_P(StoreConformanceTest, WatchSeesEveryCommitOfManyWriters) {
@@ -266,7 +271,8 @@ TEST_P(StoreConformanceTest, RevokingALeaseDeletesItsKeysAtOnce) {
   EXPECT_OK(store_->RevokeLease(lease));
   EXPECT_THAT(Keys(store_->List("")), ElementsAre("b"));
   EXPECT_THAT(store_->RevokeLease(lease), StatusIs(absl::StatusCode::kNotFound, _));
-  EXPECT_THAT(store_->GrantLease(absl::ZeroDuration()), StatusIs(absl::StatusCode::kInvalidArgument, _));
+  EXPECT_THAT(store_->GrantLease(absl::ZeroDuration()),
+              StatusIs(absl::StatusCode::kInvalidArgument, _));
 }
 
 TEST_P(StoreConformanceTest, EverythingIsThereAfterReopening) {

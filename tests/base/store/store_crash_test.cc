@@ -1,5 +1,5 @@
-// A child commits numbered pairs of keys from several threads and reports each number that was acknowledged, until it is
-// killed. Nothing reported may be missing, and no pair may be half there.
+// A child commits numbered pairs of keys from several threads and reports each number that was
+// acknowledged, until it is killed. Nothing reported may be missing, and no pair may be half there.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,7 +21,8 @@ namespace {
 
 constexpr int kNumRounds = 20;
 
-[[noreturn]] void CommitUntilKilled(const std::filesystem::path& path, int64_t first, int report_fd) {
+[[noreturn]] void CommitUntilKilled(const std::filesystem::path& path, int64_t first,
+                                    int report_fd) {
   auto store = SqliteStore::Open(path);
   if (!store.ok()) _exit(3);
   std::atomic<int64_t> next{first};
@@ -41,7 +42,8 @@ constexpr int kNumRounds = 20;
 }
 
 // Runs the child for `lifetime`; the numbers that it reported.
-std::vector<int64_t> RunAndKill(const std::filesystem::path& path, int64_t first, absl::Duration lifetime) {
+std::vector<int64_t> RunAndKill(const std::filesystem::path& path, int64_t first,
+                                absl::Duration lifetime) {
   int fds[2];
   EXPECT_EQ(pipe(fds), 0);
   const pid_t pid = fork();
@@ -79,7 +81,8 @@ TEST(StoreCrashTest, NothingAcknowledgedIsLost) {
   int64_t revision_before = 0;
   for (int round = 0; round < kNumRounds; ++round) {
     const absl::Duration lifetime = absl::Microseconds(random() % 60'000);
-    for (const int64_t n : RunAndKill(path, (round + 1) * 1'000'000, lifetime)) acknowledged.push_back(n);
+    for (const int64_t n : RunAndKill(path, (round + 1) * 1'000'000, lifetime))
+      acknowledged.push_back(n);
     ASSERT_OK_AND_ASSIGN(auto store, SqliteStore::Open(path));
     ASSERT_OK_AND_ASSIGN(const RangeResult left, store->List("left/"));
     ASSERT_OK_AND_ASSIGN(const RangeResult right, store->List("right/"));
