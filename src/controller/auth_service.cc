@@ -24,7 +24,8 @@ auth::v1::WhoAmIResponse Describe(const Identity& identity) {
 
 void LoginCodes::DropExpired() {
   const absl::Time now = clock_->Now();
-  for (auto it = codes_.begin(); it != codes_.end();) it = it->second.expires <= now ? codes_.erase(it) : std::next(it);
+  for (auto it = codes_.begin(); it != codes_.end();)
+    it = it->second.expires <= now ? codes_.erase(it) : std::next(it);
 }
 
 auth::v1::CreateLoginCodeResponse LoginCodes::Create(const Identity& identity) {
@@ -35,7 +36,8 @@ auth::v1::CreateLoginCodeResponse LoginCodes::Create(const Identity& identity) {
   response.set_code(NewSecret());
   const absl::Time expires = clock_->Now() + kCodeLifetime;
   codes_[response.code()] = {identity, expires};
-  *response.mutable_expires() = google::protobuf::util::TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(expires));
+  *response.mutable_expires() =
+      google::protobuf::util::TimeUtil::MillisecondsToTimestamp(absl::ToUnixMillis(expires));
   return response;
 }
 
@@ -44,17 +46,20 @@ absl::StatusOr<Identity> LoginCodes::Redeem(const std::string& code) {
   DropExpired();
   const auto found = codes_.find(code);
   if (found == codes_.end()) {
-    return absl::UnauthenticatedError("this login code is unknown, used or expired; `oneai ui` makes a new one");
+    return absl::UnauthenticatedError(
+        "this login code is unknown, used or expired; `oneai ui` makes a new one");
   }
   Identity identity = std::move(found->second.identity);
   codes_.erase(found);
   return identity;
 }
 
-absl::StatusOr<Identity> AuthServiceImpl::Caller(const grpc::ServerContext& context, Permission permission) const {
+absl::StatusOr<Identity> AuthServiceImpl::Caller(const grpc::ServerContext& context,
+                                                 Permission permission) const {
   ASSIGN_OR_RETURN(Identity caller, authenticator_->Authenticate(context));
   if (absl::Status allowed = CheckPermission(caller, permission, ""); !allowed.ok()) {
-    RETURN_IF_ERROR(audit_->Append({caller.principal, "auth.denied", "", "", false, std::string(allowed.message())}));
+    RETURN_IF_ERROR(audit_->Append(
+        {caller.principal, "auth.denied", "", "", false, std::string(allowed.message())}));
     return allowed;
   }
   return caller;
@@ -68,20 +73,23 @@ grpc::Status AuthServiceImpl::WhoAmI(grpc::ServerContext* context, const auth::v
   return grpc::Status::OK;
 }
 
-grpc::Status AuthServiceImpl::CreateToken(grpc::ServerContext* context, const auth::v1::CreateTokenRequest* request,
+grpc::Status AuthServiceImpl::CreateToken(grpc::ServerContext* context,
+                                          const auth::v1::CreateTokenRequest* request,
                                           auth::v1::CreateTokenResponse* response) {
   const absl::StatusOr<Identity> caller = Caller(*context, Permission::kManageTokens);
   if (!caller.ok()) return ToGrpcStatus(caller.status());
   absl::StatusOr<auth::v1::CreateTokenResponse> token = tokens_->Create(*request);
   if (!token.ok()) return ToGrpcStatus(token.status());
-  const absl::Status audited = audit_->Append({caller->principal, "token.create", token->id(), "", true,
-                                               absl::StrCat("for ", request->name(), " of ", request->business_unit())});
+  const absl::Status audited =
+      audit_->Append({caller->principal, "token.create", token->id(), "", true,
+                      absl::StrCat("for ", request->name(), " of ", request->business_unit())});
   if (!audited.ok()) return ToGrpcStatus(audited);
   *response = *std::move(token);
   return grpc::Status::OK;
 }
 
-grpc::Status AuthServiceImpl::ListTokens(grpc::ServerContext* context, const auth::v1::ListTokensRequest*,
+grpc::Status AuthServiceImpl::ListTokens(grpc::ServerContext* context,
+                                         const auth::v1::ListTokensRequest*,
                                          auth::v1::ListTokensResponse* response) {
   const absl::StatusOr<Identity> caller = Caller(*context, Permission::kManageTokens);
   if (!caller.ok()) return ToGrpcStatus(caller.status());
@@ -91,15 +99,19 @@ grpc::Status AuthServiceImpl::ListTokens(grpc::ServerContext* context, const aut
   return grpc::Status::OK;
 }
 
-grpc::Status AuthServiceImpl::RevokeToken(grpc::ServerContext* context, const auth::v1::RevokeTokenRequest* request,
+grpc::Status AuthServiceImpl::RevokeToken(grpc::ServerContext* context,
+                                          const auth::v1::RevokeTokenRequest* request,
                                           auth::v1::RevokeTokenResponse*) {
   const absl::StatusOr<Identity> caller = Caller(*context, Permission::kManageTokens);
   if (!caller.ok()) return ToGrpcStatus(caller.status());
-  if (absl::Status revoked = tokens_->Revoke(request->id()); !revoked.ok()) return ToGrpcStatus(revoked);
-  return ToGrpcStatus(audit_->Append({caller->principal, "token.revoke", request->id(), "", true, ""}));
+  if (absl::Status revoked = tokens_->Revoke(request->id()); !revoked.ok())
+    return ToGrpcStatus(revoked);
+  return ToGrpcStatus(
+      audit_->Append({caller->principal, "token.revoke", request->id(), "", true, ""}));
 }
 
-grpc::Status AuthServiceImpl::Authenticate(grpc::ServerContext* context, const auth::v1::AuthenticateRequest* request,
+grpc::Status AuthServiceImpl::Authenticate(grpc::ServerContext* context,
+                                           const auth::v1::AuthenticateRequest* request,
                                            auth::v1::WhoAmIResponse* response) {
   const absl::StatusOr<Identity> caller = Caller(*context, Permission::kGateway);
   if (!caller.ok()) return ToGrpcStatus(caller.status());
@@ -109,7 +121,8 @@ grpc::Status AuthServiceImpl::Authenticate(grpc::ServerContext* context, const a
   return grpc::Status::OK;
 }
 
-grpc::Status AuthServiceImpl::CreateLoginCode(grpc::ServerContext* context, const auth::v1::CreateLoginCodeRequest*,
+grpc::Status AuthServiceImpl::CreateLoginCode(grpc::ServerContext* context,
+                                              const auth::v1::CreateLoginCodeRequest*,
                                               auth::v1::CreateLoginCodeResponse* response) {
   const absl::StatusOr<Identity> caller = Caller(*context, Permission::kViewFabric);
   if (!caller.ok()) return ToGrpcStatus(caller.status());

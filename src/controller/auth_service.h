@@ -1,6 +1,7 @@
 // File: controller/auth_service.h
 //
-// AuthService over the TokenStore, and the dashboard's one-time login codes. Contract: proto/oneai/auth/v1/auth.proto.
+// AuthService over the TokenStore, and the dashboard's one-time login codes. Contract:
+// proto/oneai/auth/v1/auth.proto.
 #pragma once
 
 #include <map>
@@ -15,7 +16,8 @@
 
 namespace oneai {
 
-// Codes live in memory: a restart of the controller ends them, which costs a person one more `oneai ui`. Thread-safe.
+// Codes live in memory: a restart of the controller ends them, which costs a person one more `oneai
+// ui`. Thread-safe.
 class LoginCodes {
  public:
   explicit LoginCodes(const Clock* clock) : clock_(clock) {}
@@ -37,20 +39,25 @@ class LoginCodes {
 
 class AuthServiceImpl final : public auth::v1::AuthService::Service {
  public:
-  AuthServiceImpl(TokenStore* tokens, LoginCodes* codes, gov::AuditLog* audit, const Authenticator* authenticator)
+  AuthServiceImpl(TokenStore* tokens, LoginCodes* codes, gov::AuditLog* audit,
+                  const Authenticator* authenticator)
       : tokens_(tokens), codes_(codes), audit_(audit), authenticator_(authenticator) {}
 
   grpc::Status WhoAmI(grpc::ServerContext* context, const auth::v1::WhoAmIRequest* request,
                       auth::v1::WhoAmIResponse* response) override;
-  grpc::Status CreateToken(grpc::ServerContext* context, const auth::v1::CreateTokenRequest* request,
+  grpc::Status CreateToken(grpc::ServerContext* context,
+                           const auth::v1::CreateTokenRequest* request,
                            auth::v1::CreateTokenResponse* response) override;
   grpc::Status ListTokens(grpc::ServerContext* context, const auth::v1::ListTokensRequest* request,
                           auth::v1::ListTokensResponse* response) override;
-  grpc::Status RevokeToken(grpc::ServerContext* context, const auth::v1::RevokeTokenRequest* request,
+  grpc::Status RevokeToken(grpc::ServerContext* context,
+                           const auth::v1::RevokeTokenRequest* request,
                            auth::v1::RevokeTokenResponse* response) override;
-  grpc::Status Authenticate(grpc::ServerContext* context, const auth::v1::AuthenticateRequest* request,
+  grpc::Status Authenticate(grpc::ServerContext* context,
+                            const auth::v1::AuthenticateRequest* request,
                             auth::v1::WhoAmIResponse* response) override;
-  grpc::Status CreateLoginCode(grpc::ServerContext* context, const auth::v1::CreateLoginCodeRequest* request,
+  grpc::Status CreateLoginCode(grpc::ServerContext* context,
+                               const auth::v1::CreateLoginCodeRequest* request,
                                auth::v1::CreateLoginCodeResponse* response) override;
 
  private:

@@ -72,6 +72,11 @@ absl::StatusOr<TokenRecord> ParseRecord(const KeyValue& item) {
 
 absl::StatusOr<auth::v1::CreateTokenResponse> TokenStore::Create(
     const CreateTokenRequest& request) {
+  return Create(request, [](const std::string&) { return absl::OkStatus(); });
+}
+
+absl::StatusOr<auth::v1::CreateTokenResponse> TokenStore::Create(const CreateTokenRequest& request,
+                                                                 const KeepSecret& keep) {
   RETURN_IF_ERROR(Validate(request));
   const absl::Time now = clock_->Now();
   const absl::Duration lifetime = request.lifetime_seconds() == 0
@@ -94,8 +99,20 @@ absl::StatusOr<auth::v1::CreateTokenResponse> TokenStore::Create(
   Transaction transaction;
   const std::string key = absl::StrCat(kPrefix, Sha256Hex(response.secret()));
   transaction.If(key, 0).Put(key, record.SerializeAsString());
+  RETURN_IF_ERROR(DropExpired(now, transaction));
+  RETURN_IF_ERROR(keep(response.secret()));
   RETURN_IF_ERROR(store_->Commit(transaction).status());
   return response;
+}
+
+// Dashboard sessions are tokens: without this their records would pile up.
+absl::Status TokenStore::DropExpired(absl::Time now, Transaction& transaction) const {
+  ASSIGN_OR_RETURN(const RangeResult range, store_->List(kPrefix));
+  for (const KeyValue& item : range.items) {
+    ASSIGN_OR_RETURN(const TokenRecord record, ParseRecord(item));
+    if (FromTimestamp(record.info().expires()) <= now) transaction.Delete(item.key);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Identity> TokenStore::Authenticate(absl::string_view secret) const {
@@ -134,9 +151,15 @@ absl::Status TokenStore::Revoke(absl::string_view id) {
   return absl::NotFoundError(absl::StrCat("no token \"", id, "\""));
 }
 
-absl::StatusOr<std::string> TokenStore::CreateFirstAdmin() {
+absl::Status TokenStore::RevokeSecret(absl::string_view secret) {
+  Transaction transaction;
+  transaction.Delete(absl::StrCat(kPrefix, Sha256Hex(secret)));
+  return store_->Commit(transaction).status();
+}
+
+absl::Status TokenStore::CreateFirstAdmin(const KeepSecret& keep) {
   ASSIGN_OR_RETURN(const RangeResult existing, store_->List(kPrefix, 1));
-  if (!existing.items.empty()) return std::string();
+  if (!existing.items.empty()) return absl::OkStatus();
   CreateTokenRequest request;
   request.set_name("admin");
   request.set_kind(Principal::USER);
@@ -144,8 +167,7 @@ absl::StatusOr<std::string> TokenStore::CreateFirstAdmin() {
   auth::v1::RoleBinding& binding = *request.add_bindings();
   binding.set_role(auth::v1::ADMIN);
   binding.set_business_unit("*");
-  ASSIGN_OR_RETURN(const auth::v1::CreateTokenResponse token, Create(request));
-  return token.secret();
+  return Create(request, keep).status();
 }
 
 }  // namespace oneai

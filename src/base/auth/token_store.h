@@ -3,6 +3,7 @@
 // Tokens of people and services, kept in the Store by the SHA-256 of their secret.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -24,12 +25,22 @@ class TokenStore {
   absl::StatusOr<Identity> Authenticate(absl::string_view secret) const;
   absl::StatusOr<auth::v1::ListTokensResponse> List() const;
   absl::Status Revoke(absl::string_view id);  // NotFound
+  // Ends the token with this secret, if there is one: logging out needs no right but the secret
+  // itself.
+  absl::Status RevokeSecret(absl::string_view secret);
 
-  // Makes the first admin token if there is no token at all; returns its secret, or empty if tokens
-  // exist.
-  absl::StatusOr<std::string> CreateFirstAdmin();
+  // Takes a secret to where its owner will find it. Runs before the token is stored: a crash
+  // between the two leaves a secret that opens nothing, never a token whose secret is lost.
+  using KeepSecret = std::function<absl::Status(const std::string& secret)>;
+
+  // Makes the first admin token if there is no token at all.
+  absl::Status CreateFirstAdmin(const KeepSecret& keep);
 
  private:
+  absl::StatusOr<auth::v1::CreateTokenResponse> Create(const auth::v1::CreateTokenRequest& request,
+                                                       const KeepSecret& keep);
+  absl::Status DropExpired(absl::Time now, Transaction& transaction) const;
+
   Store* const store_;
   const Clock* const clock_;
 };

@@ -1,11 +1,15 @@
 // File: controller/web/api.h
 //
-// The JSON API: each route is one call of a service, answered as the message's JSON with the proto's field names.
+// The JSON API: each route is one call of a service, answered as the message's JSON with the
+// proto's field names.
 //
-//   GET  /api/v1/me /jobs /jobs/{id} /jobs/{id}/metrics /jobs/{id}/events /jobs/{id}/logs?rank=&attempt=&offset=
-//        /nodes /nodes/{name} /queues /endpoints /usage /models /datasets /rules /events /audit?before=&action=&resource= /audit/verify
-//   GET  /api/v1/stream        server-sent events: `jobs`, `nodes`, `endpoints`, each the whole list when it has changed
-//   POST /api/v1/jobs/{id}/cancel {"reason":…}   /jobs/{id}/retry   /nodes/{name}/cordon {"reason":…}   /nodes/{name}/uncordon
+//   GET  /api/v1/me /jobs /jobs/{id} /jobs/{id}/metrics /jobs/{id}/events
+//   /jobs/{id}/logs?rank=&attempt=&offset=
+//        /nodes /nodes/{name} /queues /endpoints /usage /models /datasets /rules /events
+//        /audit?before=&action=&resource= /audit/verify
+//   GET  /api/v1/stream        server-sent events: `jobs`, `nodes`, `endpoints`, each the whole
+//   list when it has changed POST /api/v1/jobs/{id}/cancel {"reason":…}   /jobs/{id}/retry
+//   /nodes/{name}/cordon {"reason":…}   /nodes/{name}/uncordon
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -20,6 +24,7 @@ namespace oneai {
 
 // Adds the routes. `token_of` gives the session's token, or empty when there is no session (401).
 void AddApiRoutes(HttpRouter& router, std::shared_ptr<grpc::Channel> controller,
-                  std::string (*token_of)(const HttpRequest& request), const std::atomic<bool>* stopping);
+                  std::string (*token_of)(const HttpRequest& request),
+                  const std::atomic<bool>* stopping);
 
 }  // namespace oneai

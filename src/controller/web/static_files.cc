@@ -18,13 +18,15 @@ const EmbeddedFile* Find(absl::string_view path) {
 
 // RFC 9110, 12.5.3: listed with a weight above zero.
 bool AcceptsGzip(const HttpRequest& request) {
-  for (absl::string_view entry : absl::StrSplit(request.Header("accept-encoding").value_or(""), ',')) {
+  for (absl::string_view entry :
+       absl::StrSplit(request.Header("accept-encoding").value_or(""), ',')) {
     const std::vector<absl::string_view> parts = absl::StrSplit(entry, ';');
     if (absl::StripAsciiWhitespace(parts[0]) != "gzip") continue;
     double weight = 1;
     for (size_t i = 1; i < parts.size(); ++i) {
       absl::string_view parameter = absl::StripAsciiWhitespace(parts[i]);
-      if (absl::ConsumePrefix(&parameter, "q=") && !absl::SimpleAtod(parameter, &weight)) weight = 0;
+      if (absl::ConsumePrefix(&parameter, "q=") && !absl::SimpleAtod(parameter, &weight))
+        weight = 0;
     }
     return weight > 0;
   }
@@ -33,10 +35,11 @@ bool AcceptsGzip(const HttpRequest& request) {
 
 HttpResponse Serve(const EmbeddedFile& file, const HttpRequest& request) {
   HttpResponse response;
-  response.headers = {{"Content-Type", file.content_type},
-                      {"ETag", file.etag},
-                      {"Vary", "Accept-Encoding"},
-                      {"Cache-Control", file.immutable ? "public, max-age=31536000, immutable" : "no-store"}};
+  response.headers = {
+      {"Content-Type", file.content_type},
+      {"ETag", file.etag},
+      {"Vary", "Accept-Encoding"},
+      {"Cache-Control", file.immutable ? "public, max-age=31536000, immutable" : "no-store"}};
   if (request.Header("if-none-match") == file.etag) {
     response.status = 304;
     return response;
@@ -54,7 +57,8 @@ HttpResponse Serve(const EmbeddedFile& file, const HttpRequest& request) {
 
 HttpResponse StaticFile(const HttpRequest& request) {
   if (const EmbeddedFile* file = Find(request.path)) return Serve(*file, request);
-  const bool deep_link = !absl::StartsWith(request.path, "/api/") && !absl::StartsWith(request.path, "/assets/") &&
+  const bool deep_link = !absl::StartsWith(request.path, "/api/") &&
+                         !absl::StartsWith(request.path, "/assets/") &&
                          absl::StrContains(request.Header("accept").value_or(""), "text/html");
   if (deep_link) {
     if (const EmbeddedFile* index = Find("/index.html")) return Serve(*index, request);

@@ -1,6 +1,7 @@
 // File: controller/web/static_files.h
 //
-// The dashboard's files, embedded in the binary at build time (dashboard/CMakeLists.txt makes the table).
+// The dashboard's files, embedded in the binary at build time (dashboard/CMakeLists.txt makes the
+// table).
 #pragma once
 
 #include <cstddef>
@@ -12,10 +13,10 @@
 namespace oneai {
 
 struct EmbeddedFile {
-  const char* path;          // "/index.html", "/assets/index-4f3a.js"
+  const char* path;  // "/index.html", "/assets/index-4f3a.js"
   const char* content_type;
-  const char* etag;          // quoted
-  bool immutable;            // its name holds its hash
+  const char* etag;  // quoted
+  bool immutable;    // its name holds its hash
   const unsigned char* data;
   size_t size;
   const unsigned char* gzip;  // null: none
@@ -25,7 +26,8 @@ struct EmbeddedFile {
 // All of them; empty in a build without the dashboard.
 absl::Span<const EmbeddedFile> EmbeddedFiles();
 
-// The file for a GET: 304 by ETag, gzip when accepted (q=0 honoured), index.html for deep links that accept HTML, else 404.
+// The file for a GET: 304 by ETag, gzip when accepted (q=0 honoured), index.html for deep links
+// that accept HTML, else 404.
 HttpResponse StaticFile(const HttpRequest& request);
 
 }  // namespace oneai

@@ -1,7 +1,8 @@
 // File: controller/web/web_server.h
 //
-// The dashboard's door: sessions, JSON over the platform's own services, live updates, embedded files. A session acts through the same
-// gRPC services as the CLI, with its own token, so a browser can do exactly what its person may.
+// The dashboard's door: sessions, JSON over the platform's own services, live updates, embedded
+// files. A session acts through the same gRPC services as the CLI, with its own token, so a browser
+// can do exactly what its person may.
 #pragma once
 
 #include <memory>
@@ -26,7 +27,8 @@ struct WebOptions {
 class WebServer {
  public:
   // `tokens` and `codes` must outlive it. Unavailable: port in use.
-  static absl::StatusOr<std::unique_ptr<WebServer>> Start(const WebOptions& options, TokenStore* tokens, LoginCodes* codes);
+  static absl::StatusOr<std::unique_ptr<WebServer>> Start(const WebOptions& options,
+                                                          TokenStore* tokens, LoginCodes* codes);
   virtual ~WebServer() = default;
   virtual int port() const = 0;
   virtual void Stop() = 0;

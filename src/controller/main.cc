@@ -1,0 +1,203 @@
+// oneai-controller: the control plane in one process. This file only wires: settings, store,
+// identity, data, registry, fabric, web.
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <filesystem>
+#include <iostream>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "base/files/files.h"
+#include "base/grpc/server.h"
+#include "base/log/log.h"
+#include "base/status.h"
+#include "base/store/sqlite_store.h"
+#include "compute_fabric/controller/controller.h"
+#include "controller/auth_service.h"
+#include "controller/web/web_server.h"
+#include "controller/wiring.h"
+#include "model_platform/registry/registry_service.h"
+#include "nlohmann/json.hpp"
+
+namespace oneai {
+namespace {
+
+struct Flags {
+  std::string state_dir;
+  std::string listen = "127.0.0.1:7400";
+  std::string web = "127.0.0.1:7480";
+  TlsFiles tls;
+  std::string ca_dir;
+  std::string first_admin_token;
+  std::string log_file;
+  double lease_seconds = 5;
+  double node_fence_seconds = 30;
+};
+
+volatile std::sig_atomic_t g_stop = 0;
+
+// Unavailable with the way out, for whatever the operating system says.
+absl::Status MakeFolder(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error)
+    return absl::UnavailableError(
+        absl::StrCat("cannot make ", path.string(), ": ", error.message()));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::pair<std::string, int>> SplitAddress(const std::string& address) {
+  const std::vector<std::string> parts = absl::StrSplit(address, ':');
+  int port = 0;
+  if (parts.size() != 2 || !absl::SimpleAtoi(parts[1], &port) || port < 0 || port > 65535) {
+    return absl::InvalidArgumentError(absl::StrCat("--web ", address, " is not host:port"));
+  }
+  return std::pair(parts[0], port);
+}
+
+// The first start makes one admin token, readable by its owner only.
+absl::Status MakeFirstAdmin(TokenStore& tokens, const std::string& file) {
+  if (file.empty()) return absl::OkStatus();
+  return tokens.CreateFirstAdmin(
+      [&file](const std::string& secret) { return WriteFileAtomically(file, secret + "\n", 0600); });
+}
+
+// Tells whoever started this process where it listens.
+absl::Status PublishEndpoints(const std::filesystem::path& state_dir, const std::string& grpc,
+                              const std::string& web) {
+  const nlohmann::ordered_json json = {{"grpc", grpc}, {"web", web}};
+  return WriteFileAtomically(state_dir / "endpoints.json", json.dump() + "\n");
+}
+
+platform::AuditSink AuditRegistry(gov::AuditLog* audit) {
+  return [audit](const platform::RegistryAudit& entry) {
+    const absl::Status written = audit->Append(
+        {entry.principal, entry.action, entry.resource, "", entry.allowed, entry.detail});
+    if (!written.ok())
+      Log::Error("the audit log cannot be written", {{"action", entry.action}, {"error", written}});
+  };
+}
+
+// Artifacts belong to the business unit of their job's project.
+platform::ArtifactGuard GuardArtifacts(const Store* store) {
+  return [store](const Identity& caller, const std::string& job_id) -> absl::Status {
+    ASSIGN_OR_RETURN(const KeyValue item, store->Get(absl::StrCat("jobs/", job_id)));
+    fabric::v1::Job job;
+    if (!job.ParseFromString(item.value))
+      return absl::DataLossError(absl::StrCat("job ", job_id, " does not parse"));
+    const std::string& project = job.spec().project();
+    return CheckPermission(caller, Permission::kRegisterModel,
+                           project.substr(0, project.find('/')));
+  };
+}
+
+absl::Status Run(const Flags& flags) {
+  const std::filesystem::path state = flags.state_dir;
+  for (const char* sub : {"", "artifacts", "registry", "data", "logs"})
+    RETURN_IF_ERROR(MakeFolder(state / sub));
+  ASSIGN_OR_RETURN(const TlsCredentials tls, LoadTlsCredentials(flags.tls));
+  ASSIGN_OR_RETURN(const CertificateAuthority ca, CertificateAuthority::Load(flags.ca_dir));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
+                   SqliteStore::Open((state / "store.db").string()));
+  const Clock* const clock = Clock::Real();
+
+  TokenStore tokens(store.get(), clock);
+  RETURN_IF_ERROR(MakeFirstAdmin(tokens, flags.first_admin_token));
+  const Authenticator authenticator(&tokens, ResolveJobFrom(store.get()));
+
+  ASSIGN_OR_RETURN(const std::unique_ptr<gov::AuditLog> audit,
+                   gov::AuditLog::Open(store.get(), clock));
+  ASSIGN_OR_RETURN(const std::unique_ptr<gov::Catalog> catalog,
+                   gov::Catalog::Open(store.get(), clock, state / "data"));
+  gov::DataGovernance governance(store.get(), clock, catalog.get(), audit.get());
+  RETURN_IF_ERROR(governance.InstallDefaultRules());
+  gov::DataServiceImpl data_service(&governance, &authenticator);
+
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<platform::ModelRegistry> registry,
+      platform::ModelRegistry::Open(store.get(), clock, state / "artifacts", state / "registry"));
+  platform::RegistryServiceImpl registry_service(
+      registry.get(), &authenticator, AuditRegistry(audit.get()), GuardArtifacts(store.get()));
+  LoginCodes codes(clock);
+  AuthServiceImpl auth_service(&tokens, &codes, audit.get(), &authenticator);
+
+  fabric::ControllerOptions options;
+  options.log_dir = state / "logs";
+  options.artifact_dir = std::filesystem::absolute(state / "artifacts");
+  options.registry_dir = std::filesystem::absolute(state / "registry");
+  options.lease = absl::Seconds(flags.lease_seconds);
+  options.node_fence = absl::Seconds(flags.node_fence_seconds);
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<fabric::Controller> controller,
+      fabric::Controller::Create(store.get(), clock, &authenticator,
+                                 MakeHooks(&governance, registry.get(), audit.get(), ca), options));
+
+  std::vector<grpc::Service*> services = controller->services();
+  services.insert(services.end(), {&data_service, &registry_service, &auth_service});
+  GrpcServerOptions grpc_options;
+  grpc_options.address = flags.listen;
+  grpc_options.tls = tls;
+  ASSIGN_OR_RETURN(const std::unique_ptr<GrpcServer> server,
+                   GrpcServer::Start(grpc_options, services));
+  RETURN_IF_ERROR(controller->Start());
+  const std::string address =
+      absl::StrCat(flags.listen.substr(0, flags.listen.rfind(':')), ":", server->port());
+
+  CertificateRequest browser{"user", "dashboard", {"localhost"}};
+  ASSIGN_OR_RETURN(KeyPair browser_pair, ca.Issue(browser));
+  WebOptions web_options;
+  ASSIGN_OR_RETURN(std::tie(web_options.host, web_options.port), SplitAddress(flags.web));
+  web_options.tls = tls;
+  web_options.controller_address = address;
+  web_options.client_tls = {ca.certificate_pem(), browser_pair.certificate_pem,
+                            browser_pair.private_key_pem};
+  ASSIGN_OR_RETURN(const std::unique_ptr<WebServer> web,
+                   WebServer::Start(web_options, &tokens, &codes));
+
+  RETURN_IF_ERROR(PublishEndpoints(state, address,
+                                   absl::StrCat("https://", web_options.host, ":", web->port())));
+  Log::Info("controller serves", {{"grpc", address}, {"web_port", web->port()}});
+  while (g_stop == 0) absl::SleepFor(absl::Milliseconds(50));
+  Log::Info("controller stops");
+  web->Stop();
+  controller->Stop();
+  server->Stop(absl::Seconds(5));
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  Flags flags;
+  CLI::App app{"oneai-controller - the control plane of a oneai fabric"};
+  app.add_option("--state-dir", flags.state_dir, "folder for everything durable")->required();
+  app.add_option("--listen", flags.listen, "gRPC address, mutual TLS");
+  app.add_option("--web", flags.web, "dashboard address, HTTPS");
+  app.add_option("--tls-ca", flags.tls.ca, "the fabric's CA certificate")->required();
+  app.add_option("--tls-cert", flags.tls.certificate, "this controller's certificate")->required();
+  app.add_option("--tls-key", flags.tls.private_key, "its key")->required();
+  app.add_option("--ca-dir", flags.ca_dir, "folder with ca.crt and ca.key: tasks get certificates")
+      ->required();
+  app.add_option("--first-admin-token", flags.first_admin_token,
+                 "where the first start writes an admin's token");
+  app.add_option("--log-file", flags.log_file, "log also to this file");
+  app.add_option("--lease-seconds", flags.lease_seconds, "a node silent for so long is lost")
+      ->check(CLI::Range(0.5, 3600.0));
+  app.add_option("--node-fence-seconds", flags.node_fence_seconds,
+                 "a lost node's tasks have stopped by themselves after so long")
+      ->check(CLI::Range(0.5, 3600.0));
+  CLI11_PARSE(app, argc, argv);
+  std::signal(SIGTERM, [](int) { g_stop = 1; });
+  std::signal(SIGINT, [](int) { g_stop = 1; });
+  std::signal(SIGPIPE, SIG_IGN);
+  absl::Status status = Log::Start({"controller", flags.log_file});
+  if (status.ok()) status = Run(flags);
+  if (status.ok()) return 0;
+  std::cerr << "oneai-controller: " << status.message() << std::endl;
+  return 2;
+}
+
+}  // namespace
+}  // namespace oneai
+
+int main(int argc, char** argv) { return oneai::Main(argc, argv); }

@@ -1,0 +1,137 @@
+#include "controller/wiring.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/log/log.h"
+#include "base/status.h"
+#include "model_platform/settings/settings.h"
+#include "oneai/fabric/v1/job.pb.h"
+
+namespace oneai {
+namespace {
+
+std::string UnitOfProject(const std::string& project) {
+  return project.substr(0, project.find('/'));
+}
+
+bool HasEnded(fabric::v1::JobState state) {
+  return state == fabric::v1::SUCCEEDED || state == fabric::v1::FAILED ||
+         state == fabric::v1::CANCELLED;
+}
+
+// Refuses at submit what the job would be refused when it opens the data, with the rule's own
+// words.
+absl::Status CheckDataUses(gov::DataGovernance& governance, const fabric::v1::JobSpec& spec,
+                           const Identity& submitter) {
+  const Identity reader = JobIdentity("", spec.project(), submitter.principal.name());
+  for (const fabric::v1::DataUse& use : spec.data()) {
+    ASSIGN_OR_RETURN(const data::v1::AccessDecision decision,
+                     governance.Check(reader, use.dataset(), use.purpose()));
+    if (decision.allowed()) continue;
+    RETURN_IF_ERROR(governance.audit().Append(
+        {submitter.principal, "job.submit", use.dataset(), use.purpose(), false,
+         absl::StrCat(decision.rule(), ": ", decision.explanation())}));
+    return absl::PermissionDeniedError(decision.explanation());
+  }
+  return absl::OkStatus();
+}
+
+void AddDataUse(fabric::v1::JobSpec& spec, const std::string& dataset, const std::string& purpose) {
+  fabric::v1::DataUse& use = *spec.add_data();
+  use.set_dataset(dataset);
+  use.set_purpose(purpose);
+}
+
+absl::Status PreparePretrain(absl::string_view config_json, fabric::v1::JobSpec& spec) {
+  ASSIGN_OR_RETURN(const platform::PretrainSettings settings,
+                   platform::ParsePretrainSettings(config_json, "pretrain"));
+  AddDataUse(spec, settings.dataset, settings.purpose);
+  return absl::OkStatus();
+}
+
+absl::Status PrepareEvaluate(platform::ModelRegistry& registry, absl::string_view config_json,
+                             fabric::v1::JobSpec& spec) {
+  ASSIGN_OR_RETURN(const platform::EvaluateSettings settings,
+                   platform::ParseEvaluateSettings(config_json, "evaluate"));
+  RETURN_IF_ERROR(registry.Resolve(settings.model).status());
+  AddDataUse(spec, settings.dataset, settings.purpose);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<fabric::TaskIdentity> IssueIdentity(const CertificateAuthority& ca,
+                                                   const std::string& job_id,
+                                                   const std::string& address) {
+  CertificateRequest request;
+  request.kind = "job";
+  request.name = job_id;
+  request.hosts = {address, "localhost"};
+  ASSIGN_OR_RETURN(KeyPair pair, ca.Issue(request));
+  return fabric::TaskIdentity{std::move(pair.certificate_pem), std::move(pair.private_key_pem),
+                              ca.certificate_pem()};
+}
+
+}  // namespace
+
+Identity JobIdentity(const std::string& job_id, const std::string& project,
+                     const std::string& submitter) {
+  Identity identity;
+  identity.principal.set_kind(common::v1::Principal::JOB);
+  identity.principal.set_name(job_id);
+  identity.principal.set_business_unit(UnitOfProject(project));
+  identity.principal.set_on_behalf_of(submitter);
+  auth::v1::RoleBinding& engineer = identity.bindings.emplace_back();
+  engineer.set_role(auth::v1::ENGINEER);
+  engineer.set_business_unit(UnitOfProject(project));
+  return identity;
+}
+
+JobIdentityResolver ResolveJobFrom(const Store* store) {
+  return [store](const std::string& job_id) -> absl::StatusOr<Identity> {
+    const absl::StatusOr<KeyValue> item = store->Get(absl::StrCat("jobs/", job_id));
+    RETURN_IF_ERROR(item.status());
+    fabric::v1::Job job;
+    if (!job.ParseFromString(item->value))
+      return absl::DataLossError(absl::StrCat("job ", job_id, " does not parse"));
+    // The certificate outlives the job; its rights do not.
+    if (HasEnded(job.state()))
+      return absl::NotFoundError(absl::StrCat("job ", job_id, " has ended"));
+    return JobIdentity(job_id, job.spec().project(), job.owner().name());
+  };
+}
+
+fabric::ControllerHooks MakeHooks(gov::DataGovernance* governance,
+                                  platform::ModelRegistry* registry, gov::AuditLog* audit,
+                                  CertificateAuthority ca) {
+  fabric::ControllerHooks hooks;
+  hooks.admission = [governance](const fabric::v1::JobSpec& spec, const Identity& submitter) {
+    return CheckDataUses(*governance, spec, submitter);
+  };
+  hooks.kinds = {
+      {"pretrain", PreparePretrain, {"oneai-train", "pretrain"}},
+      {"evaluate",
+       [registry](absl::string_view config_json, fabric::v1::JobSpec& spec) {
+         return PrepareEvaluate(*registry, config_json, spec);
+       },
+       {"oneai-train", "evaluate"}},
+      // Endpoints make these; their settings come from DeployEndpoint, which has checked them.
+      {"serve",
+       [](absl::string_view, fabric::v1::JobSpec&) { return absl::OkStatus(); },
+       {"oneai-serve"}}};
+  hooks.issue_identity = [ca = std::move(ca)](const std::string& job_id,
+                                              const std::string& address) {
+    return IssueIdentity(ca, job_id, address);
+  };
+  hooks.audit = [audit](const fabric::AuditEntry& entry) {
+    const absl::Status written = audit->Append(
+        {entry.identity.principal, entry.action, entry.resource, "", entry.allowed, entry.detail});
+    if (!written.ok())
+      Log::Error("the audit log cannot be written", {{"action", entry.action}, {"error", written}});
+  };
+  hooks.resolve_model = [registry](const std::string& reference,
+                                   const Identity&) -> absl::StatusOr<fabric::ResolvedModel> {
+    ASSIGN_OR_RETURN(const registry::v1::ModelVersion model, registry->Resolve(reference));
+    return fabric::ResolvedModel{absl::StrCat(model.name(), "@", model.version()), model.path()};
+  };
+  return hooks;
+}
+
+}  // namespace oneai
