@@ -244,6 +244,18 @@ void AddLogs(CLI::App& job, CommandContext& context) {
   logs->add_flag("-f,--follow", flags->follow, "go on until the task ends");
 }
 
+void AddFollow(CLI::App& job, CommandContext& context) {
+  auto id = std::make_shared<std::string>();
+  AddCommand(job, context, "follow", "show output and progress until a job ends; Ctrl-C detaches",
+             [&context, id] {
+               const absl::StatusOr<Session> session = context.Open();
+               if (!session.ok()) return Fail(session.status());
+               return FollowJob(*session, *id);
+             })
+      ->add_option("id", *id, "job id")
+      ->required();
+}
+
 void AddWait(CLI::App& job, CommandContext& context) {
   auto id = std::make_shared<std::string>();
   auto timeout = std::make_shared<int>(0);
@@ -266,6 +278,7 @@ void AddJobCommands(CLI::App& app, CommandContext& context) {
   job.require_subcommand(1);
   AddSubmit(job, context);
   AddLogs(job, context);
+  AddFollow(job, context);
   AddWait(job, context);
 
   auto project = std::make_shared<std::string>();
