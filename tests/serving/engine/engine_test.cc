@@ -2,8 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "models/tokenizer/byte_alphabet.h"
-#include "models/tokenizer/tokenizer.h"
+#include "tests/serving/byte_tokenizer.h"
 #include "tests/serving/engine/fake_runner.h"
 #include "tests/testing/status_matchers.h"
 
@@ -13,21 +12,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using testing::StatusIs;
-
-constexpr int32_t kEnd = 256;
-
-// One token a byte, and an end token.
-std::unique_ptr<models::Tokenizer> ByteTokenizer() {
-  models::TokenizerSpec spec;
-  for (int i = 0; i < 256; ++i) {
-    spec.vocab.emplace_back(models::SpellBytes(std::string(1, static_cast<char>(i))), i);
-  }
-  spec.added_tokens.push_back({.id = kEnd, .content = "<|end|>", .special = true});
-  absl::StatusOr<std::unique_ptr<models::Tokenizer>> tokenizer =
-      models::Tokenizer::Create(std::move(spec));
-  EXPECT_OK(tokenizer);
-  return *std::move(tokenizer);
-}
 
 struct Answer {
   std::string text;
@@ -64,7 +48,7 @@ FakeRunnerOptions Reciting(std::string answer, int64_t num_prompt) {
   FakeRunnerOptions options;
   options.next = [answer = std::move(answer), num_prompt](const std::vector<int32_t>& context) {
     const size_t i = context.size() - num_prompt;
-    return i < answer.size() ? static_cast<int32_t>(static_cast<uint8_t>(answer[i])) : kEnd;
+    return i < answer.size() ? static_cast<int32_t>(static_cast<uint8_t>(answer[i])) : kEndToken;
   };
   return options;
 }
@@ -74,7 +58,8 @@ class EngineTest : public ::testing::Test {
   void Start(FakeRunnerOptions runner, EngineOptions options, StepGate* gate = nullptr) {
     ASSERT_OK_AND_ASSIGN(
         engine_, Engine::Create(options, std::make_unique<FakeRunner>(runner, gate),
-                                TokenTable{257, {kEnd}, tokenizer_.get()}, nullptr, Clock::Real()));
+                                TokenTable{kNumByteTokens, {kEndToken}, tokenizer_.get()}, nullptr,
+                                Clock::Real()));
   }
   static EngineOptions Small() {
     EngineOptions options;
@@ -93,7 +78,7 @@ class EngineTest : public ::testing::Test {
     return engine_->Submit(std::move(request)).status();
   }
 
-  const std::unique_ptr<models::Tokenizer> tokenizer_ = ByteTokenizer();
+  const std::unique_ptr<models::Tokenizer> tokenizer_ = NewByteTokenizer();
   std::unique_ptr<Engine> engine_;
 };
 
@@ -102,7 +87,7 @@ TEST_F(EngineTest, AnswersUntilTheEndToken) {
   const Answer answer = Ask(Request("hi", 20));
   EXPECT_EQ(answer.text, "hello");
   EXPECT_EQ(answer.last.finish_reason, FinishReason::kStop);
-  EXPECT_EQ(answer.token_ids.back(), kEnd);
+  EXPECT_EQ(answer.token_ids.back(), kEndToken);
   EXPECT_EQ(answer.last.usage.num_prompt_tokens, 2);
   EXPECT_EQ(answer.last.usage.num_completion_tokens, 6);
 }
@@ -190,7 +175,7 @@ TEST_F(EngineTest, RefusesACacheSmallerThanTheContext) {
   FakeRunnerOptions runner;
   runner.num_blocks = 15;
   EXPECT_THAT(Engine::Create(Small(), std::make_unique<FakeRunner>(runner),
-                             TokenTable{257, {}, nullptr}, nullptr, Clock::Real()),
+                             TokenTable{kNumByteTokens, {}, nullptr}, nullptr, Clock::Real()),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("raise kv_cache_bytes")));
 }
 

@@ -14,7 +14,7 @@
 namespace oneai::serving {
 
 struct FakeRunnerOptions {
-  int64_t vocab_size = 257;
+  int64_t vocab_size = 259;
   int64_t num_blocks = 64;
   int64_t block_tokens = 4;
   // The token that follows `context`. Default: a hash of it.
@@ -86,6 +86,9 @@ class FakeRunner final : public ModelRunner {
       for (int64_t p = 0; p < end; ++p) context.push_back(cache_.at(Slot(chunk, p)));
       logits.resize(logits.size() + options_.vocab_size, 0.0f);
       logits[logits.size() - options_.vocab_size + options_.next(context)] = 10.0f;
+      for (int32_t id : {kPoisonToken, kThrowToken}) {
+        logits[logits.size() - options_.vocab_size + id] = -1e9f;  // never sampled
+      }
     }
     return absl::OkStatus();
   }

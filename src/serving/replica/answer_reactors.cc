@@ -1,0 +1,143 @@
+#include "serving/replica/answer_reactors.h"
+
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/synchronization/mutex.h"
+#include "base/grpc/status.h"
+#include "serving/replica/convert.h"
+
+namespace oneai::serving {
+namespace {
+
+// Lifetime: gRPC holds a raw pointer until OnDone, the engine a shared one until the last event;
+// `self_` stands for gRPC's.
+class StreamReactor final : public grpc::ServerWriteReactor<v1::GenerationChunk> {
+ public:
+  static StreamReactor* New(ReplicaService::Accepted accepted) {
+    auto reactor = std::shared_ptr<StreamReactor>(new StreamReactor(std::move(accepted)));
+    reactor->self_ = reactor;
+    // Kept by value: the call may be done before OnReady returns.
+    const std::shared_ptr<GenerationStream> stream = reactor->accepted_.stream;
+    stream->OnReady([reactor] { reactor->Pump(); });
+    return reactor.get();
+  }
+
+  void OnWriteDone(bool ok) override {
+    {
+      absl::MutexLock lock(&mu_);
+      writing_ = false;
+    }
+    if (!ok) accepted_.stream->Cancel();  // the last event will come and finish the call
+    Pump();
+  }
+  void OnCancel() override { accepted_.stream->Cancel(); }
+  void OnDone() override {
+    accepted_.stream->Cancel();
+    self_.reset();
+  }
+
+ private:
+  explicit StreamReactor(ReplicaService::Accepted accepted) : accepted_(std::move(accepted)) {
+    chunk_.set_request_id(accepted_.request_id);
+    chunk_.set_seed(accepted_.seed);
+    chunk_.set_text(accepted_.echo);
+  }
+
+  // Starts the next write if none is in flight and there is something to say.
+  void Pump() {
+    std::optional<GenerationEvent> event;
+    {
+      absl::MutexLock lock(&mu_);
+      if (writing_ || finished_) return;
+      event = accepted_.stream->Take();
+      if (!event.has_value()) return;
+      writing_ = true;
+      finished_ = event->last();
+      if (!first_) chunk_.Clear();
+      if (!first_) chunk_.set_request_id(accepted_.request_id);
+      first_ = false;
+      AddEvent(*event, chunk_);
+    }
+    if (!event->status.ok()) {
+      Finish(ToGrpcStatus(event->status));
+    } else if (event->last()) {
+      StartWriteAndFinish(&chunk_, grpc::WriteOptions(), grpc::Status::OK);
+    } else {
+      StartWrite(&chunk_);
+    }
+  }
+
+  const ReplicaService::Accepted accepted_;
+  std::shared_ptr<StreamReactor> self_;
+  absl::Mutex mu_;
+  bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  bool first_ ABSL_GUARDED_BY(mu_) = true;
+  v1::GenerationChunk chunk_;  // of the write in flight
+};
+
+class WholeReactor final : public grpc::ServerUnaryReactor {
+ public:
+  static WholeReactor* New(ReplicaService::Accepted accepted, v1::GenerationResponse* response) {
+    auto reactor = std::shared_ptr<WholeReactor>(new WholeReactor(std::move(accepted), response));
+    reactor->self_ = reactor;
+    const std::shared_ptr<GenerationStream> stream = reactor->accepted_.stream;
+    stream->OnReady([reactor] { reactor->Collect(); });
+    return reactor.get();
+  }
+  void OnCancel() override { accepted_.stream->Cancel(); }
+  void OnDone() override { self_.reset(); }
+
+ private:
+  WholeReactor(ReplicaService::Accepted accepted, v1::GenerationResponse* response)
+      : accepted_(std::move(accepted)), response_(response) {
+    response_->set_request_id(accepted_.request_id);
+    response_->set_seed(accepted_.seed);
+    response_->set_text(accepted_.echo);
+  }
+
+  void Collect() {
+    std::optional<GenerationEvent> event;
+    {
+      absl::MutexLock lock(&mu_);
+      event = accepted_.stream->Take();
+      if (!event.has_value()) return;
+      AddEvent(*event, *response_);
+    }
+    if (event->last()) Finish(ToGrpcStatus(event->status));
+  }
+
+  const ReplicaService::Accepted accepted_;
+  std::shared_ptr<WholeReactor> self_;
+  absl::Mutex mu_;
+  v1::GenerationResponse* const response_ ABSL_PT_GUARDED_BY(mu_);
+};
+
+template <typename Base>
+class FinishedReactor final : public Base {
+ public:
+  explicit FinishedReactor(const absl::Status& status) { this->Finish(ToGrpcStatus(status)); }
+  void OnDone() override { delete this; }
+};
+
+}  // namespace
+
+grpc::ServerWriteReactor<v1::GenerationChunk>* NewStreamReactor(
+    absl::StatusOr<ReplicaService::Accepted> accepted) {
+  if (accepted.ok()) return StreamReactor::New(*std::move(accepted));
+  return new FinishedReactor<grpc::ServerWriteReactor<v1::GenerationChunk>>(accepted.status());
+}
+
+grpc::ServerUnaryReactor* NewWholeReactor(absl::StatusOr<ReplicaService::Accepted> accepted,
+                                          v1::GenerationResponse* response) {
+  if (accepted.ok()) return WholeReactor::New(*std::move(accepted), response);
+  return NewFinishedReactor(accepted.status());
+}
+
+grpc::ServerUnaryReactor* NewFinishedReactor(const absl::Status& status) {
+  return new FinishedReactor<grpc::ServerUnaryReactor>(status);
+}
+
+}  // namespace oneai::serving
