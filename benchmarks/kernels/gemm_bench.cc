@@ -4,8 +4,6 @@
 // instruction.
 //
 //   gemm_bench [threads [variant]]
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <random>
@@ -13,12 +11,11 @@
 
 #include "absl/strings/string_view.h"
 #include "benchmarks/kernels/machine_peaks.h"
+#include "benchmarks/kernels/stopwatch.h"
 #include "kernels/gemm/gemm.h"
 
 namespace oneai::kernels {
 namespace {
-
-using SteadyClock = std::chrono::steady_clock;
 
 struct Shape {
   const char* name;
@@ -35,18 +32,6 @@ PackedMatrix RandomWeights(const Shape& shape, Dtype dtype, KernelContext& ctx) 
   for (BFloat16& x : w) x = {static_cast<uint16_t>(0x3c00 + (random() & 0x80ff))};
   const MatrixView view{w.data(), Dtype::kBFloat16, shape.n, shape.k, shape.k};
   return *PackedMatrix::Pack({&view, 1}, dtype, ctx);
-}
-
-// Best of several timings of `run`, in seconds.
-template <typename Run>
-double BestSeconds(int repetitions, Run run) {
-  double best = 1e30;
-  for (int i = 0; i < repetitions; ++i) {
-    const auto start = SteadyClock::now();
-    run();
-    best = std::min(best, std::chrono::duration<double>(SteadyClock::now() - start).count());
-  }
-  return best;
 }
 
 void Prefill(const Variant<GemmFn>& variant, Dtype dtype, int64_t m, KernelContext& ctx) {

@@ -1,57 +1,81 @@
-// Cuts the batch into tasks of one KV head and a few consecutive query tokens. KV heads are the
-// outer order: every thread then gets whole heads of every sequence, so that causal work, which
-// grows along a sequence, is spread evenly.
+// Cuts the batch into tasks and gives each thread a run of them with about the same cost. Every
+// output belongs to one task and a task's arithmetic does not depend on the others, so the cut is
+// free to follow the batch and the number of threads.
 #include "kernels/attention/attention.h"
 
 #include <algorithm>
 
+#include "kernels/attention/attention_variants.h"
+
 namespace oneai::kernels {
 namespace {
 
-// Query tokens per task: enough heads and tokens to fill a query tile.
+int64_t GroupSize(const AttentionArgs& args) { return args.num_heads / args.cache.num_kv_heads; }
+
+// Query tokens per task: enough to fill a query tile with the heads of one group.
 int64_t TokensPerTask(const AttentionArgs& args) {
-  const int64_t group = args.num_heads / args.cache.num_kv_heads;
-  return std::max<int64_t>(1, kAttentionQueryTile / group);
+  return std::max<int64_t>(1, kAttentionQueryTile / GroupSize(args));
 }
 
-int64_t TasksOf(const AttentionArgs& args, int64_t sequence, int64_t tokens_per_task) {
-  const int64_t tokens = args.seq_start[sequence + 1] - args.seq_start[sequence];
-  return (tokens + tokens_per_task - 1) / tokens_per_task;
+// KV heads per task of a sequence with `num_tokens` query rows: as many as fill a query tile, but
+// not so many that threads go without work.
+int64_t HeadsPerTask(const AttentionArgs& args, int64_t num_tokens, int num_threads) {
+  const int64_t rows = std::min(num_tokens, TokensPerTask(args)) * GroupSize(args);
+  const int64_t fill = std::max<int64_t>(1, kAttentionQueryTile / rows);
+  const int64_t heads = args.cache.num_kv_heads;
+  const int64_t share = args.num_sequences >= num_threads ? heads : heads / num_threads;
+  return std::clamp<int64_t>(std::min(fill, share), 1, heads);
+}
+
+// Proportional to the time of a task: keys times (rows that use them + what loading them costs).
+int64_t Cost(const AttentionArgs& args, const AttentionTask& task) {
+  constexpr int64_t kLoadCostInRows = 8;
+  const int64_t last = QueryPosition(args, task.sequence, task.token_end - 1);
+  const int64_t first = FirstVisible(args, QueryPosition(args, task.sequence, task.token_begin));
+  const int64_t rows = (task.token_end - task.token_begin) * GroupSize(args);
+  return (last - first + 1) * (task.kv_head_end - task.kv_head_begin) * (rows + kLoadCostInRows);
+}
+
+// Calls visit(task) for all tasks, in an order that is the same in every thread.
+template <typename Visit>
+void ForEachTask(const AttentionArgs& args, int num_threads, Visit visit) {
+  const int64_t tokens_per_task = TokensPerTask(args);
+  for (int64_t s = 0; s < args.num_sequences; ++s) {
+    const int64_t begin = args.seq_start[s], end = args.seq_start[s + 1];
+    if (begin == end) continue;
+    const int64_t heads = HeadsPerTask(args, end - begin, num_threads);
+    for (int64_t head = 0; head < args.cache.num_kv_heads; head += heads) {
+      const int64_t head_end = std::min(args.cache.num_kv_heads, head + heads);
+      for (int64_t token = begin; token < end; token += tokens_per_task) {
+        visit(AttentionTask{s, head, head_end, token, std::min(end, token + tokens_per_task)});
+      }
+    }
+  }
 }
 
 }  // namespace
 
 void AttentionWith(const Variant<AttentionFn>& variant, const AttentionArgs& args,
                    KernelContext& ctx) {
-  const int64_t tokens_per_task = TokensPerTask(args);
-  int64_t tasks_per_head = 0;
-  for (int64_t s = 0; s < args.num_sequences; ++s)
-    tasks_per_head += TasksOf(args, s, tokens_per_task);
-  if (tasks_per_head == 0) return;
-  const size_t bytes = AttentionScratchBytes(args);
-  std::byte* scratch = ctx.Scratch(bytes * ctx.threads().num_threads());
-
-  ctx.threads().ParallelFor(args.cache.num_kv_heads * tasks_per_head, [&](int64_t begin,
-                                                                          int64_t end, int worker) {
-    int64_t kv_head = begin / tasks_per_head;
-    int64_t index = begin % tasks_per_head;  // within sequence, after the skip below
-    int64_t sequence = 0;
-    while (index >= TasksOf(args, sequence, tokens_per_task)) {
-      index -= TasksOf(args, sequence++, tokens_per_task);
-    }
-    for (int64_t i = begin; i < end; ++i) {
-      while (index == TasksOf(args, sequence, tokens_per_task)) {
-        index = 0;
-        if (++sequence == args.num_sequences) {
-          sequence = 0;
-          ++kv_head;
-        }
+  const int num_threads = ctx.threads().num_threads();
+  int64_t total_cost = 0;
+  size_t scratch_bytes = 0;
+  ForEachTask(args, num_threads, [&](const AttentionTask& task) {
+    total_cost += Cost(args, task);
+    scratch_bytes = std::max(scratch_bytes, AttentionScratchBytes(args, task));
+  });
+  if (total_cost == 0) return;
+  std::byte* const scratch = ctx.Scratch(scratch_bytes * num_threads);
+  ctx.threads().ParallelFor(num_threads, [&](int64_t begin, int64_t end, int worker) {
+    const int64_t cost_begin = begin * total_cost / num_threads;
+    const int64_t cost_end = end * total_cost / num_threads;
+    int64_t cost = 0;  // of the tasks before this one
+    ForEachTask(args, num_threads, [&](const AttentionTask& task) {
+      if (cost >= cost_begin && cost < cost_end) {
+        variant.fn(args, task, scratch + worker * scratch_bytes);
       }
-      const int64_t first = args.seq_start[sequence] + index * tokens_per_task;
-      const int64_t last = std::min<int64_t>(first + tokens_per_task, args.seq_start[sequence + 1]);
-      variant.fn(args, {sequence, kv_head, first, last}, scratch + worker * bytes);
-      ++index;
-    }
+      cost += Cost(args, task);
+    });
   });
 }
 
@@ -60,14 +84,15 @@ void Attention(const AttentionArgs& args, KernelContext& ctx) {
   AttentionWith(variant, args, ctx);
 }
 
-// A tile of keys, one of values, and per query row its accumulator, scaled query and tile of
-// scores.
-size_t AttentionScratchBytes(const AttentionArgs& args) {
+// Per head a tile of keys or values; per query row its sums, query, tile of scores, maximum and
+// total.
+size_t AttentionScratchBytes(const AttentionArgs& args, const AttentionTask& task) {
   const int64_t head_dim = (args.cache.head_dim + 15) / 16 * 16;
-  const int64_t group = args.num_heads / args.cache.num_kv_heads;
-  const int64_t rows = TokensPerTask(args) * group;
-  return sizeof(float) *
-         (2 * kAttentionTile * head_dim + rows * (2 * head_dim + kAttentionTile + 16));
+  const int64_t heads = task.kv_head_end - task.kv_head_begin;
+  const int64_t rows = heads * GroupSize(args) * (task.token_end - task.token_begin);
+  const int64_t floats =
+      heads * kAttentionTile * head_dim + rows * (2 * head_dim + kAttentionTile + 2);
+  return sizeof(float) * ((floats + 15) / 16 * 16);
 }
 
 }  // namespace oneai::kernels

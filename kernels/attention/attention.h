@@ -49,16 +49,18 @@ inline constexpr int64_t kAttentionTile = 64;
 inline constexpr int64_t kAttentionQueryTile = 16;  // query rows that share one pass over the keys
 inline constexpr int64_t kAttentionHeadDimMax = 256;
 
-// One KV head of up to kAttentionQueryTile consecutive query tokens of one sequence.
-// `scratch` holds AttentionScratchBytes(args).
+// Some KV heads of up to kAttentionQueryTile consecutive query rows of one sequence. Decode takes
+// several heads at once, because their keys are neighbours in memory; prefill takes one, whose keys
+// then stay in the first-level cache. `scratch` is aligned to 64 and holds
+// AttentionScratchBytes(args, task).
 struct AttentionTask {
   int64_t sequence;
-  int64_t kv_head;
+  int64_t kv_head_begin, kv_head_end;
   int64_t token_begin, token_end;  // rows of q
 };
 using AttentionFn = void (*)(const AttentionArgs& args, const AttentionTask& task,
                              std::byte* scratch);
-size_t AttentionScratchBytes(const AttentionArgs& args);
+size_t AttentionScratchBytes(const AttentionArgs& args, const AttentionTask& task);
 absl::Span<const Variant<AttentionFn>> AttentionVariants();
 
 // Attention() by one given variant, for tests and benchmarks.
