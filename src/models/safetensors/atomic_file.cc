@@ -29,17 +29,6 @@ absl::Status WriteError(int error_number, absl::string_view path, absl::string_v
   }
 }
 
-absl::Status SyncFolder(const std::filesystem::path& folder) {
-  const int fd = open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return WriteError(errno, folder.string(), "open the folder");
-  const int rc = fsync(fd);
-  const int error = errno;
-  close(fd);
-  // Some file systems cannot sync a folder and say EINVAL; there is nothing to wait for then.
-  return rc == 0 || error == EINVAL ? absl::OkStatus()
-                                    : WriteError(error, folder.string(), "sync the folder");
-}
-
 absl::StatusOr<std::unique_ptr<AtomicFile>> AtomicFile::Create(const std::filesystem::path& target,
                                                                int64_t bytes_expected) {
   static std::atomic<uint64_t> counter = 0;  // two writers in one process must not share a name
@@ -84,15 +73,8 @@ absl::Status AtomicFile::Commit() {
     return WriteError(errno, target_.string(), "rename the finished file into place");
   close(fd_);
   fd_ = -1;  // committed: the destructor has nothing to remove
-  return SyncFolder(target_.parent_path());
-}
-
-absl::Status WriteFileAtomically(const std::filesystem::path& target, absl::string_view content) {
-  ASSIGN_OR_RETURN(std::unique_ptr<AtomicFile> file,
-                   AtomicFile::Create(target, static_cast<int64_t>(content.size())));
-  RETURN_IF_ERROR(file->WriteAt(
-      0, absl::MakeConstSpan(reinterpret_cast<const std::byte*>(content.data()), content.size())));
-  return file->Commit();
+  const std::filesystem::path folder = target_.parent_path();
+  return SyncDirectory(folder.empty() ? "." : folder);
 }
 
 }  // namespace oneai::models

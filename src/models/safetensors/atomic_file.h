@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "base/files/files.h"
 
 namespace oneai::models {
 
@@ -49,10 +50,7 @@ class AtomicFile {
   bool synced_ = false;
 };
 
-// Writes a whole small file by the same protocol.
-absl::Status WriteFileAtomically(const std::filesystem::path& target, absl::string_view content);
-
-// Makes the directory entries of `folder` durable.
-absl::Status SyncFolder(const std::filesystem::path& folder);
+// The same protocol for a small file whose content is at hand.
+using ::oneai::WriteFileAtomically;
 
 }  // namespace oneai::models

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/files/files.h"
 #include "base/status.h"
 #include "models/json/json_reader.h"
 
@@ -121,7 +122,7 @@ absl::Status CheckpointWriter::Commit() {
   std::filesystem::remove(folder_ / (sharded ? kSingleFile : kIndexFile), error);
   if (error)
     return WriteError(error.value(), folder_.string(), "remove the weights in the other form");
-  return SyncFolder(folder_);
+  return SyncDirectory(folder_);
 }
 
 }  // namespace oneai::models

@@ -2,9 +2,9 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/files/files.h"
 #include "base/status.h"
 #include "models/json/json_reader.h"
-#include "models/safetensors/atomic_file.h"
 #include "models/tokenizer/tokenizer_files.h"
 
 namespace oneai::models {
