@@ -40,7 +40,6 @@ bool PidFdSignal(int fd, int signal_number) {
 void KillLeftovers(const fs::path& dir) {
   if (const absl::StatusOr<LaunchSpec> spec = ReadLaunchSpec(dir); spec.ok()) {
     KillCgroups(spec->cgroups);
-    for (const std::string& cgroup : spec->cgroups) rmdir(cgroup.c_str());
   }
   const absl::StatusOr<ShimRecord> shim = ReadShimRecord(dir);
   if (!shim.ok()) return;
@@ -264,6 +263,10 @@ void TaskTable::Forget(const TaskKey& key, absl::Time now) {
     const absl::Status status =
         WriteFileAtomically(options_.state_dir / "forgotten" / key.FolderName(), "");
     if (!status.ok()) return;  // Tried again at the next answer.
+    // The shim removes its cgroups itself; these are of one that could not.
+    if (const absl::StatusOr<LaunchSpec> spec = ReadLaunchSpec(FolderOf(key)); spec.ok()) {
+      for (const std::string& cgroup : spec->cgroups) rmdir(cgroup.c_str());
+    }
     std::error_code error;
     fs::remove_all(FolderOf(key), error);
   }
