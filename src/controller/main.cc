@@ -60,8 +60,9 @@ absl::StatusOr<std::pair<std::string, int>> SplitAddress(const std::string& addr
 // The first start makes one admin token, readable by its owner only.
 absl::Status MakeFirstAdmin(TokenStore& tokens, const std::string& file) {
   if (file.empty()) return absl::OkStatus();
-  return tokens.CreateFirstAdmin(
-      [&file](const std::string& secret) { return WriteFileAtomically(file, secret + "\n", 0600); });
+  return tokens.CreateFirstAdmin([&file](const std::string& secret) {
+    return WriteFileAtomically(file, secret + "\n", 0600);
+  });
 }
 
 // Tells whoever started this process where it listens.
@@ -105,23 +106,15 @@ absl::Status Run(const Flags& flags) {
 
   TokenStore tokens(store.get(), clock);
   RETURN_IF_ERROR(MakeFirstAdmin(tokens, flags.first_admin_token));
-  const Authenticator authenticator(&tokens, ResolveJobFrom(store.get()));
-
   ASSIGN_OR_RETURN(const std::unique_ptr<gov::AuditLog> audit,
                    gov::AuditLog::Open(store.get(), clock));
   ASSIGN_OR_RETURN(const std::unique_ptr<gov::Catalog> catalog,
                    gov::Catalog::Open(store.get(), clock, state / "data"));
   gov::DataGovernance governance(store.get(), clock, catalog.get(), audit.get());
   RETURN_IF_ERROR(governance.InstallDefaultRules());
-  gov::DataServiceImpl data_service(&governance, &authenticator);
-
   ASSIGN_OR_RETURN(
       const std::unique_ptr<platform::ModelRegistry> registry,
       platform::ModelRegistry::Open(store.get(), clock, state / "artifacts", state / "registry"));
-  platform::RegistryServiceImpl registry_service(
-      registry.get(), &authenticator, AuditRegistry(audit.get()), GuardArtifacts(store.get()));
-  LoginCodes codes(clock);
-  AuthServiceImpl auth_service(&tokens, &codes, audit.get(), &authenticator);
 
   fabric::ControllerOptions options;
   options.log_dir = state / "logs";
@@ -131,17 +124,24 @@ absl::Status Run(const Flags& flags) {
   options.node_fence = absl::Seconds(flags.node_fence_seconds);
   ASSIGN_OR_RETURN(
       const std::unique_ptr<fabric::Controller> controller,
-      fabric::Controller::Create(store.get(), clock, &authenticator,
-                                 MakeHooks(&governance, registry.get(), audit.get(), ca), options));
+      fabric::Controller::Create(store.get(), clock, options,
+                                 MakeHooks(&governance, registry.get(), audit.get(), ca)));
+  const Authenticator authenticator(
+      &tokens, [&controller](const std::string& id) { return controller->JobIdentity(id); });
 
-  std::vector<grpc::Service*> services = controller->services();
+  LoginCodes codes(clock);
+  gov::DataServiceImpl data_service(&governance, &authenticator);
+  AuthServiceImpl auth_service(&tokens, &codes, audit.get(), &authenticator);
+  platform::RegistryServiceImpl registry_service(
+      registry.get(), &authenticator, AuditRegistry(audit.get()), GuardArtifacts(store.get()));
+  std::vector<grpc::Service*> services = controller->services(&authenticator);
   services.insert(services.end(), {&data_service, &registry_service, &auth_service});
   GrpcServerOptions grpc_options;
   grpc_options.address = flags.listen;
   grpc_options.tls = tls;
   ASSIGN_OR_RETURN(const std::unique_ptr<GrpcServer> server,
                    GrpcServer::Start(grpc_options, services));
-  RETURN_IF_ERROR(controller->Start());
+  controller->Start();
   const std::string address =
       absl::StrCat(flags.listen.substr(0, flags.listen.rfind(':')), ":", server->port());
 

@@ -13,16 +13,21 @@ std::string UnitOfProject(const std::string& project) {
   return project.substr(0, project.find('/'));
 }
 
-bool HasEnded(fabric::v1::JobState state) {
-  return state == fabric::v1::SUCCEEDED || state == fabric::v1::FAILED ||
-         state == fabric::v1::CANCELLED;
+// A job reads data as its project's business unit, on behalf of its submitter, who was checked for
+// that unit when the job came in.
+Identity ReaderOf(const fabric::v1::JobSpec& spec, const Identity& submitter) {
+  Identity reader;
+  reader.principal.set_kind(common::v1::Principal::JOB);
+  reader.principal.set_business_unit(UnitOfProject(spec.project()));
+  reader.principal.set_on_behalf_of(submitter.principal.name());
+  return reader;
 }
 
 // Refuses at submit what the job would be refused when it opens the data, with the rule's own
 // words.
 absl::Status CheckDataUses(gov::DataGovernance& governance, const fabric::v1::JobSpec& spec,
                            const Identity& submitter) {
-  const Identity reader = JobIdentity("", spec.project(), submitter.principal.name());
+  const Identity reader = ReaderOf(spec, submitter);
   for (const fabric::v1::DataUse& use : spec.data()) {
     ASSIGN_OR_RETURN(const data::v1::AccessDecision decision,
                      governance.Check(reader, use.dataset(), use.purpose()));
@@ -70,33 +75,6 @@ absl::StatusOr<fabric::TaskIdentity> IssueIdentity(const CertificateAuthority& c
 }
 
 }  // namespace
-
-Identity JobIdentity(const std::string& job_id, const std::string& project,
-                     const std::string& submitter) {
-  Identity identity;
-  identity.principal.set_kind(common::v1::Principal::JOB);
-  identity.principal.set_name(job_id);
-  identity.principal.set_business_unit(UnitOfProject(project));
-  identity.principal.set_on_behalf_of(submitter);
-  auth::v1::RoleBinding& engineer = identity.bindings.emplace_back();
-  engineer.set_role(auth::v1::ENGINEER);
-  engineer.set_business_unit(UnitOfProject(project));
-  return identity;
-}
-
-JobIdentityResolver ResolveJobFrom(const Store* store) {
-  return [store](const std::string& job_id) -> absl::StatusOr<Identity> {
-    const absl::StatusOr<KeyValue> item = store->Get(absl::StrCat("jobs/", job_id));
-    RETURN_IF_ERROR(item.status());
-    fabric::v1::Job job;
-    if (!job.ParseFromString(item->value))
-      return absl::DataLossError(absl::StrCat("job ", job_id, " does not parse"));
-    // The certificate outlives the job; its rights do not.
-    if (HasEnded(job.state()))
-      return absl::NotFoundError(absl::StrCat("job ", job_id, " has ended"));
-    return JobIdentity(job_id, job.spec().project(), job.owner().name());
-  };
-}
 
 fabric::ControllerHooks MakeHooks(gov::DataGovernance* governance,
                                   platform::ModelRegistry* registry, gov::AuditLog* audit,
