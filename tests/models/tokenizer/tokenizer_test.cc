@@ -256,6 +256,17 @@ TEST(TokenizerFilesTest, MergesAreReadInBothForms) {
   EXPECT_EQ(parsed.merges, spec.merges);
 }
 
+TEST(TokenizerFilesTest, TokensAroundASequenceAreKept) {
+  TokenizerSpec spec = ByteSpec();
+  spec.added_tokens = {{.id = 256, .content = "<s>", .special = true},
+                       {.id = 257, .content = "</s>", .special = true}};
+  spec.prefix = {256};
+  spec.suffix = {257, 256};
+  ASSERT_OK_AND_ASSIGN(TokenizerSpec parsed, ParseTokenizerJson(ToTokenizerJson(spec), "t"));
+  EXPECT_EQ(parsed.prefix, spec.prefix);
+  EXPECT_EQ(parsed.suffix, spec.suffix);
+}
+
 TEST(TokenizerFilesTest, TheFolderWithoutATokenizerIsNotFound) {
   EXPECT_THAT(Tokenizer::Load("/nonexistent"),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("tokenizer.json")));
