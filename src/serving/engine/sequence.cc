@@ -15,7 +15,8 @@ Sequence::Sequence(SequenceId id, int64_t arrival, GenerationRequest r, const To
       submitted(submitted),
       tokens(request.prompt),
       sampler_(request.sampling, request.prompt, tokens.end_ids, tokens.num_tokens),
-      stops_(request.sampling.stop, request.sampling.include_stop) {
+      stops_(request.sampling.stop,
+             request.sampling.include_stop ? StopText::kKeep : StopText::kDrop) {
   if (tokens.tokenizer != nullptr) {
     characters_.emplace(*tokens.tokenizer, models::SpecialText::kSkip);
   }

@@ -7,8 +7,8 @@
 
 namespace oneai::serving {
 
-StopMatcher::StopMatcher(std::vector<std::string> stops, bool include_stop)
-    : stops_(std::move(stops)), include_stop_(include_stop) {}
+StopMatcher::StopMatcher(std::vector<std::string> stops, StopText stop_text)
+    : stops_(std::move(stops)), stop_text_(stop_text) {}
 
 StopMatcher::Result StopMatcher::Append(absl::string_view text) {
   absl::StrAppend(&pending_, text);
@@ -25,7 +25,7 @@ StopMatcher::Result StopMatcher::Append(absl::string_view text) {
   Result result;
   if (best_end != std::string::npos) {
     result.matched = pending_.substr(best_begin, best_end - best_begin);
-    result.text = pending_.substr(0, include_stop_ ? best_end : best_begin);
+    result.text = pending_.substr(0, stop_text_ == StopText::kKeep ? best_end : best_begin);
     pending_.clear();
     return result;
   }

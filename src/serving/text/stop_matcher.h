@@ -10,11 +10,14 @@
 
 namespace oneai::serving {
 
+// Whether the stop string that ends a text is part of it.
+enum class StopText { kDrop, kKeep };
+
 // Thread-compatible.
 class StopMatcher {
  public:
-  // None of `stops` is empty. With `include_stop` the matched string is part of the text.
-  StopMatcher(std::vector<std::string> stops, bool include_stop);
+  // None of `stops` is empty.
+  StopMatcher(std::vector<std::string> stops, StopText stop_text);
 
   struct Result {
     std::string text;     // may be shown
@@ -31,7 +34,7 @@ class StopMatcher {
   size_t HeldLength() const;
 
   const std::vector<std::string> stops_;
-  const bool include_stop_;
+  const StopText stop_text_;
   std::string pending_;
 };
 

@@ -27,7 +27,7 @@ Outcome Feed(StopMatcher matcher, const std::vector<std::string>& pieces) {
 }
 
 TEST(StopMatcherTest, NoPartOfAStopStringGetsOut) {
-  StopMatcher matcher({"\n\nUser:"}, false);
+  StopMatcher matcher({"\n\nUser:"}, StopText::kDrop);
   EXPECT_EQ(matcher.Append("Hi").text, "Hi");
   EXPECT_EQ(matcher.Append(" there\n").text, " there");
   EXPECT_EQ(matcher.Append("\nUs").text, "");
@@ -37,7 +37,7 @@ TEST(StopMatcherTest, NoPartOfAStopStringGetsOut) {
 }
 
 TEST(StopMatcherTest, HeldTextComesOutWhenItIsNoStopString) {
-  StopMatcher matcher({"abc"}, false);
+  StopMatcher matcher({"abc"}, StopText::kDrop);
   EXPECT_EQ(matcher.Append("ab").text, "");
   EXPECT_EQ(matcher.Append("d").text, "abd");
   EXPECT_EQ(matcher.Append("a").text, "");
@@ -45,16 +45,17 @@ TEST(StopMatcherTest, HeldTextComesOutWhenItIsNoStopString) {
 }
 
 TEST(StopMatcherTest, IncludeStopKeepsTheString) {
-  EXPECT_EQ(Feed(StopMatcher({"END"}, true), {"xE", "NDy"}), (Outcome{"xEND", "END"}));
+  EXPECT_EQ(Feed(StopMatcher({"END"}, StopText::kKeep), {"xE", "NDy"}), (Outcome{"xEND", "END"}));
 }
 
 TEST(StopMatcherTest, OverlappingBeginningsAreFound) {
-  EXPECT_EQ(Feed(StopMatcher({"aab"}, false), {"a", "a", "a", "b"}), (Outcome{"a", "aab"}));
+  EXPECT_EQ(Feed(StopMatcher({"aab"}, StopText::kDrop), {"a", "a", "a", "b"}),
+            (Outcome{"a", "aab"}));
 }
 
 TEST(StopMatcherTest, FirstCompleteMatchWinsThenTheLongest) {
-  EXPECT_EQ(Feed(StopMatcher({"abcd", "bc"}, false), {"abcd"}), (Outcome{"a", "bc"}));
-  EXPECT_EQ(Feed(StopMatcher({"c", "abc"}, false), {"abc"}), (Outcome{"", "abc"}));
+  EXPECT_EQ(Feed(StopMatcher({"abcd", "bc"}, StopText::kDrop), {"abcd"}), (Outcome{"a", "bc"}));
+  EXPECT_EQ(Feed(StopMatcher({"c", "abc"}, StopText::kDrop), {"abc"}), (Outcome{"", "abc"}));
 }
 
 TEST(StopMatcherTest, ResultDoesNotDependOnThePieces) {
@@ -75,7 +76,8 @@ TEST(StopMatcherTest, ResultDoesNotDependOnThePieces) {
       pieces.push_back(text.substr(at, n));
       at += n;
     }
-    EXPECT_EQ(Feed(StopMatcher(stops, false), pieces), Feed(StopMatcher(stops, false), {text}))
+    EXPECT_EQ(Feed(StopMatcher(stops, StopText::kDrop), pieces),
+              Feed(StopMatcher(stops, StopText::kDrop), {text}))
         << text;
   }
 }
