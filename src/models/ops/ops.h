@@ -11,8 +11,7 @@
 
 namespace oneai::models {
 
-// A projected q, k or v before attention, and what the model does to it, in this order: QkNorm,
-// Rope, Attention.
+// Queries, keys and values on their way into attention.
 template <typename Tensor>
 struct Qkv {
   Tensor q;  // [num_tokens, num_heads, head_dim]
@@ -21,24 +20,25 @@ struct Qkv {
 };
 
 // Types
-//   Tensor     activations; the first dim is num_tokens. A tensor stays valid until the op that
-//   made it is called
-//              again, which lets an implementation reuse one buffer per op.
-//   Vector     a norm's weight         Linear   a matrix [out, in] with an optional bias [out]
+//   Tensor     activations, [num_tokens, ...]. Valid until the op that made it is called again,
+//              which lets an implementation reuse one buffer per op.
+//   Vector     the weight of a norm
+//   Linear     a matrix [out, in] with an optional bias [out]
 //   GateUp     the two inner matrices of a gated MLP, which an implementation may fuse
 //   Embedding  the token table [vocab_size, hidden_size]
-// Ops (H = hidden_size)
-//   Embed(table)              the batch's token rows                                     ->
-//   [num_tokens, H] Norm(x, weight)           RMSNorm over H -> [num_tokens, H] AddNorm(x, delta,
-//   weight) x += delta, then Norm(x, weight): the residual stream's step ProjectQkv(x, q, k, v)
-//   three linears                                              -> Qkv QkNorm(qkv, q, k) RMSNorm of
-//   every head of q and of k over head_dim, in place Rope(qkv)                 rotates q and k by
-//   the tokens' positions, in place Attention(layer, qkv, window)  causal softmax attention within
-//   each sequence; window > 0 shows a token only
-//                             the last `window` keys, its own included           -> [num_tokens,
-//                             heads * head_dim]
-//   Project(x, linear)        x W^T + bias                                               ->
-//   [num_tokens, H] GatedMlp(x, gate_up, down)  down(silu(gate(x)) * up(x)) -> [num_tokens, H]
+//
+// Ops; unless said otherwise the result is [num_tokens, hidden_size]
+//   Embed(table)                the table's rows of the batch's tokens
+//   Norm(x, weight)             RMSNorm over hidden_size
+//   AddNorm(x, delta, weight)   x += delta, then Norm(x, weight): a step of the residual stream
+//   ProjectQkv(x, q, k, v)      three linears, cut into heads
+//   QkNorm(qkv, q, k)           RMSNorm of every head of q and of k over head_dim, in place
+//   Rope(qkv)                   rotates q and k by their tokens' positions, in place
+//   Attention(layer, qkv, w)    causal softmax attention within each sequence; w > 0 shows a token
+//                               only the last w keys, its own included
+//                               -> [num_tokens, num_heads * head_dim]
+//   Project(x, linear)          x W^T + bias -> [num_tokens, out]
+//   GatedMlp(x, gate_up, down)  down(silu(gate(x)) * up(x))
 template <typename O>
 concept Ops = requires(O ops, typename O::Tensor& x, const typename O::Tensor& y,
                        Qkv<typename O::Tensor>& qkv, const typename O::Vector& vector,

@@ -28,8 +28,9 @@ std::vector<AttentionTile> PlanAttentionTiles(const TorchBatch& batch, int64_t w
 
 // softmax(q k^T / sqrt(head_dim)) v. Matrix products in the inputs' dtype, softmax in float32.
 // Differentiable once.
-//   q [T, num_heads, head_dim]   k, v [T, num_kv_heads, head_dim]   result [T, num_heads *
-//   head_dim]
+//   q       [T, num_heads, head_dim]
+//   k, v    [T, num_kv_heads, head_dim]
+//   result  [T, num_heads * head_dim]
 // Query head h reads KV head h / (num_heads / num_kv_heads). Deterministic.
 torch::Tensor PackedAttention(const torch::Tensor& q, const torch::Tensor& k,
                               const torch::Tensor& v, const std::vector<AttentionTile>& tiles);

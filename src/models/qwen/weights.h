@@ -52,9 +52,10 @@ absl::StatusOr<StoredWeights> MatchCheckpoint(const ModelConfig& config,
 absl::string_view HeadName(const ModelConfig& config);
 
 // Assembles a model from a `Source`, which turns names into the types of its Ops:
-//   StatusOr<O::Vector> Vector(name); StatusOr<O::Embedding> Embedding(name);
-//   StatusOr<O::Linear> Linear(weight_name, bias_name or ""); StatusOr<O::GateUp> GateUp(gate_name,
-//   up_name)
+//   StatusOr<O::Vector>    Vector(name)
+//   StatusOr<O::Embedding> Embedding(name)
+//   StatusOr<O::Linear>    Linear(weight_name, bias_name), bias_name "" where there is none
+//   StatusOr<O::GateUp>    GateUp(gate_name, up_name)
 template <Ops O, typename Source>
 absl::StatusOr<ModelWeights<O>> BindWeights(const ModelConfig& config, Source& source) {
   ModelWeights<O> model;

@@ -1,10 +1,10 @@
 #include "models/runtime/cpu_model.h"
 
 #include <algorithm>
-#include <numeric>
 #include <tuple>
 
 #include "gtest/gtest.h"
+#include "tests/models/runtime/allocation_counter.h"
 #include "tests/models/runtime/tiny_model.h"
 #include "tests/testing/status_matchers.h"
 
@@ -130,6 +130,27 @@ TEST(CpuModelTest, AStepWithoutChunksDoesNothing) {
   std::vector<float> logits = {1.0f};
   ASSERT_OK(model->Forward({}, cache, logits));
   EXPECT_TRUE(logits.empty());
+}
+
+TEST(CpuModelTest, ASteadyWorkloadDoesNotAllocate) {
+  const ModelConfig config = TinyQwen3();
+  const std::unique_ptr<CpuModel> model = MakeModel(config, {.num_threads = 2});
+  ASSERT_OK_AND_ASSIGN(PagedKvCache cache,
+                       PagedKvCache::Create(config, 40, kBlockTokens, ComputeDtype::kBf16));
+  const std::vector<int32_t> prompt = SomeTokens(9, 1, config), next = {7};
+  const std::vector<int32_t> first = EveryThirdBlock(0, 40), second = EveryThirdBlock(1, 40);
+  const std::vector<SequenceChunk> mixed = {{prompt, 0, first}, {next, 12, second}};
+  const std::vector<SequenceChunk> decode = {{next, 9, first}, {next, 13, second}};
+  std::vector<float> logits;
+  auto run_both = [&] {  // no matchers: they allocate
+    return model->Forward(mixed, cache, logits).ok() && model->Forward(decode, cache, logits).ok();
+  };
+  ASSERT_TRUE(run_both());
+  const int64_t before = oneai::testing::NumAllocations();
+  bool ok = true;
+  for (int i = 0; i < 10; ++i) ok = ok && run_both();
+  EXPECT_EQ(oneai::testing::NumAllocations(), before);
+  EXPECT_TRUE(ok);
 }
 
 TEST(CpuModelTest, RefusesAStepThatCannotRun) {
