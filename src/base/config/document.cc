@@ -162,27 +162,66 @@ std::string KindOf(const Node& node) {
   return absl::StrCat("\"", absl::CHexEscape(node.text), "\"");
 }
 
-std::string NodeToJson(const Node& node) {
-  switch (node.kind) {
-    case Node::Kind::kNull:
-      return "null";
-    case Node::Kind::kScalar:
-      return ScalarToJson(node.text, node.is_quoted);
-    case Node::Kind::kList: {
-      std::string json = "[";
-      for (const auto& item : node.items) {
-        absl::StrAppend(&json, json.size() > 1 ? "," : "", NodeToJson(*item));
-      }
-      return json + "]";
+namespace {
+
+class JsonWriter {
+ public:
+  explicit JsonWriter(JsonLines lines) : lines_(lines) {}
+  void Write(const Node& node) {
+    switch (node.kind) {
+      case Node::Kind::kNull:
+        json_ += "null";
+        return;
+      case Node::Kind::kScalar:
+        json_ += ScalarToJson(node.text, node.is_quoted);
+        return;
+      case Node::Kind::kList:
+        return WriteList(node);
+      case Node::Kind::kMapping:
+        return WriteMapping(node);
     }
-    case Node::Kind::kMapping:
-      break;
   }
-  std::string json = "{";
-  for (const auto& [key, value] : node.entries) {
-    absl::StrAppend(&json, json.size() > 1 ? "," : "", JsonQuote(key), ":", NodeToJson(*value));
+  std::string Take() && { return std::move(json_); }
+
+ private:
+  void AdvanceTo(int line) {
+    if (lines_ == JsonLines::kDrop) return;
+    for (; line_ < line; ++line_) json_ += '\n';
   }
-  return json + "}";
+  void WriteList(const Node& node) {
+    json_ += '[';
+    for (size_t i = 0; i < node.items.size(); ++i) {
+      if (i > 0) json_ += ',';
+      AdvanceTo(node.items[i]->line);
+      Write(*node.items[i]);
+    }
+    json_ += ']';
+  }
+  void WriteMapping(const Node& node) {
+    json_ += '{';
+    for (size_t i = 0; i < node.entries.size(); ++i) {
+      const auto& [key, value] = node.entries[i];
+      if (i > 0) json_ += ',';
+      // A nested mapping's own line is its first key's, one below the key that holds it.
+      if (value->kind == Node::Kind::kScalar || value->kind == Node::Kind::kNull)
+        AdvanceTo(value->line);
+      absl::StrAppend(&json_, JsonQuote(key), ":");
+      Write(*value);
+    }
+    json_ += '}';
+  }
+
+  const JsonLines lines_;
+  std::string json_;
+  int line_ = 1;
+};
+
+}  // namespace
+
+std::string NodeToJson(const Node& node, JsonLines lines) {
+  JsonWriter writer(lines);
+  writer.Write(node);
+  return std::move(writer).Take();
 }
 
 absl::StatusOr<ConfigDocument> ConfigDocument::Parse(absl::string_view text, std::string source) {
@@ -213,6 +252,6 @@ absl::StatusOr<ConfigDocument> ConfigDocument::Parse(absl::string_view text, std
   }
 }
 
-std::string ConfigDocument::ToJson() const { return NodeToJson(*root_); }
+std::string ConfigDocument::ToJson() const { return NodeToJson(*root_, JsonLines::kDrop); }
 
 }  // namespace oneai

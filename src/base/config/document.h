@@ -30,6 +30,9 @@ struct ConfigDocument::Node {
 // "a list", "a mapping", "text", ...: for errors.
 std::string KindOf(const ConfigDocument::Node& node);
 
-std::string NodeToJson(const ConfigDocument::Node& node);
+// kKeep: each key stands on the line it had in the source, so that whoever parses the text again
+// names the user's own lines.
+enum class JsonLines { kDrop, kKeep };
+std::string NodeToJson(const ConfigDocument::Node& node, JsonLines lines);
 
 }  // namespace oneai

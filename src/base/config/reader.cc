@@ -20,7 +20,8 @@ using Node = ConfigDocument::Node;
 struct ConfigReader::State {
   struct Document : std::enable_shared_from_this<Document> {
     std::shared_ptr<const Node> root;
-    std::vector<std::pair<int, std::string>> errors;  // line, problem
+    std::vector<std::pair<int, std::string>> errors;
+    std::vector<std::pair<int, std::string>> missing;  // line, problem
     std::deque<State> sections;
 
     // A new section; the pointer keeps the document alive.
@@ -166,7 +167,10 @@ template <typename T>
 void ConfigReader::Required(absl::string_view key, T& value, std::optional<Range> range) {
   const Node* node = state_->Use(key);
   if (node != nullptr) return Optional(key, value, range);
-  if (state_->node != nullptr) state_->AddError(key, nullptr, "is missing");
+  if (state_->node != nullptr) {
+    state_->document->missing.emplace_back(state_->node->line,
+                                           absl::StrCat("\"", state_->path, key, "\" is missing"));
+  }
 }
 
 #define ONEAI_INSTANTIATE(T)                                                            \
@@ -249,7 +253,7 @@ std::vector<ConfigReader> ConfigReader::Sections(absl::string_view key) {
 
 std::string ConfigReader::RawJson(absl::string_view key) {
   const Node* node = state_->Use(key);
-  return node == nullptr ? "" : NodeToJson(*node);
+  return node == nullptr ? "" : NodeToJson(*node, JsonLines::kKeep);
 }
 
 void ConfigReader::Fail(absl::string_view key, absl::string_view problem) {
@@ -273,6 +277,8 @@ absl::Status ConfigReader::Finish() const {
       errors.emplace_back(value->line, std::move(problem));
     }
   }
+  // A misspelt key explains a missing one, so missing keys are reported last.
+  if (errors.empty()) errors = document.missing;
   if (errors.empty()) return absl::OkStatus();
   const auto first = std::min_element(
       errors.begin(), errors.end(), [](const auto& a, const auto& b) { return a.first < b.first; });

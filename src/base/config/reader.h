@@ -44,8 +44,9 @@ class ConfigDocument {
   std::shared_ptr<const Node> root_;
 };
 
-// Reads one mapping. Errors are kept; Finish() returns the first in document order. Copies share
-// state with the section they came from, so Finish() on the outermost reader covers all.
+// Reads one mapping. Errors are kept; Finish() returns the first in document order, unknown keys
+// before all others. Copies share state with the section they came from, so Finish() on the
+// outermost reader covers all.
 class ConfigReader {
  public:
   explicit ConfigReader(const ConfigDocument& document);
@@ -68,7 +69,8 @@ class ConfigReader {
   ConfigReader Section(absl::string_view key);
   // The elements of a list of mappings.
   std::vector<ConfigReader> Sections(absl::string_view key);
-  // Takes the whole value of `key` as JSON text, unread keys included; "" when absent.
+  // Takes the whole value of `key` as JSON text whose keys keep their lines, unread keys included;
+  // "" when absent.
   std::string RawJson(absl::string_view key);
   // Adds an error at `key` that a check between fields found.
   void Fail(absl::string_view key, absl::string_view problem);

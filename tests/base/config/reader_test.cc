@@ -1,5 +1,7 @@
 #include "base/config/reader.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "tests/testing/status_matchers.h"
 
@@ -16,6 +18,11 @@ ConfigDocument Parse(const std::string& text) {
   auto document = ConfigDocument::Parse(text, "examples/x.yaml");
   EXPECT_THAT(document, testing::IsOk());
   return document.ok() ? *document : *ConfigDocument::Parse("", "empty");
+}
+
+std::string WithoutLines(std::string json) {
+  json.erase(std::remove(json.begin(), json.end(), '\n'), json.end());
+  return json;
 }
 
 TEST(ConfigReaderTest, ReadsEveryType) {
@@ -67,7 +74,7 @@ raw: {deep: [1, 2.5, null, "3", yes]}
     task.Required("image", image);
     images.push_back(image);
   }
-  EXPECT_EQ(reader.RawJson("raw"), R"({"deep":[1,2.5,null,"3","yes"]})");
+  EXPECT_EQ(WithoutLines(reader.RawJson("raw")), R"({"deep":[1,2.5,null,"3","yes"]})");
   EXPECT_EQ(reader.RawJson("absent"), "");
   ASSERT_OK(reader.Finish());
   EXPECT_EQ(name, "tiny");
@@ -220,6 +227,26 @@ TEST(ConfigDocumentTest, ReadsJsonAndWritesItBack) {
             "\"e\":\"/\xc3\xa9\",\"f\":[],\"g\":1.0000000000000001e-05}");
   EXPECT_EQ(Parse("{\n\t\"a\" : 1,\n\t\"b\":\"two\"\n}\n").ToJson(), R"({"a":1,"b":"two"})");
   EXPECT_EQ(Parse("").ToJson(), "{}");
+}
+
+TEST(ConfigReaderTest, RawJsonKeepsTheLinesOfItsKeys) {
+  const ConfigDocument document =
+      Parse("name: x\n\npretrain:\n  steps: 3\n  model:\n    layers: 2\n");
+  ConfigReader reader(document);
+  const ConfigDocument inner = Parse(reader.RawJson("pretrain"));
+  ConfigReader again(inner);
+  ConfigReader model = again.Section("model");
+  EXPECT_THAT(std::string(again.Finish().message()), HasSubstr(":4: unknown key \"steps\""));
+}
+
+TEST(ConfigReaderTest, AMisspeltKeyIsNamedBeforeTheMissingOne) {
+  const ConfigDocument document = Parse("other: 1\nmax_stepz: 3\n");
+  ConfigReader reader(document);
+  int64_t steps = 0;
+  int64_t other = 0;
+  reader.Required("max_steps", steps);
+  reader.Required("other", other);
+  EXPECT_THAT(std::string(reader.Finish().message()), HasSubstr("did you mean \"max_steps\""));
 }
 
 TEST(NearestWordTest, FindsTyposButNotStrangers) {
