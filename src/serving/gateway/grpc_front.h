@@ -1,0 +1,41 @@
+// File: serving/gateway/grpc_front.h
+//
+// The typed door: oneai.inference.v1.InferenceService over mutual TLS, with the API key in the
+// metadata. Streams pass through: a slow client holds the replica back, and the client's deadline
+// and cancellation reach it.
+#pragma once
+
+#include "oneai/inference/v1/inference.grpc.pb.h"
+#include "serving/gateway/request_pipeline.h"
+
+namespace oneai::serving {
+
+// Thread-safe. `pipeline` must outlive it.
+class GrpcFront final : public inference::v1::InferenceService::Service {
+ public:
+  explicit GrpcFront(const RequestPipeline* pipeline) : pipeline_(pipeline) {}
+
+  grpc::Status Complete(grpc::ServerContext* context,
+                        const inference::v1::CompletionRequest* request,
+                        inference::v1::GenerationResponse* response) override;
+  grpc::Status CompleteStream(grpc::ServerContext* context,
+                              const inference::v1::CompletionRequest* request,
+                              grpc::ServerWriter<inference::v1::GenerationChunk>* writer) override;
+  grpc::Status Chat(grpc::ServerContext* context, const inference::v1::ChatRequest* request,
+                    inference::v1::GenerationResponse* response) override;
+  grpc::Status ChatStream(grpc::ServerContext* context, const inference::v1::ChatRequest* request,
+                          grpc::ServerWriter<inference::v1::GenerationChunk>* writer) override;
+  grpc::Status ListModels(grpc::ServerContext* context,
+                          const inference::v1::ListModelsRequest* request,
+                          inference::v1::ListModelsResponse* response) override;
+
+ private:
+  grpc::Status Whole(grpc::ServerContext* context, GenerationRequest request,
+                     inference::v1::GenerationResponse* response) const;
+  grpc::Status Streamed(grpc::ServerContext* context, GenerationRequest request,
+                        grpc::ServerWriter<inference::v1::GenerationChunk>* writer) const;
+
+  const RequestPipeline* const pipeline_;
+};
+
+}  // namespace oneai::serving

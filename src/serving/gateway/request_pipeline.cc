@@ -1,0 +1,169 @@
+// File: serving/gateway/request_pipeline.cc
+#include "serving/gateway/request_pipeline.h"
+
+#include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/ids.h"
+#include "base/log/log.h"
+#include "base/status.h"
+
+namespace oneai::serving {
+namespace {
+
+constexpr char kRetryAfterPayload[] = "oneai/retry-after-ms";
+
+// The unit that is charged: a person or service without one is charged under its own name.
+std::string TenantOf(const Identity& caller) {
+  const auto& principal = caller.principal;
+  return principal.business_unit().empty() ? principal.name() : principal.business_unit();
+}
+
+std::string FinishWord(inference::v1::FinishReason reason) {
+  switch (reason) {
+    case inference::v1::STOP:
+      return "stop";
+    case inference::v1::LENGTH:
+      return "length";
+    default:
+      return "abort";
+  }
+}
+
+}  // namespace
+
+absl::Duration RetryAfterOf(const absl::Status& status) {
+  int64_t milliseconds = 0;
+  const absl::optional<absl::Cord> payload = status.GetPayload(kRetryAfterPayload);
+  if (payload.has_value() && absl::SimpleAtoi(std::string(*payload), &milliseconds)) {
+    return absl::Milliseconds(milliseconds);
+  }
+  return absl::Seconds(1);
+}
+
+// Follows one generation and books it when it ends, however it ends.
+class RequestPipeline::Account {
+ public:
+  Account(const PipelineParts& parts, const Identity& caller, const GenerationRequest& request)
+      : parts_(parts), tenant_(TenantOf(caller)), started_(parts.clock->Now()) {
+    record_.model = ModelOf(request);
+    record_.api =
+        std::holds_alternative<inference::v1::ChatRequest>(request) ? "chat" : "completion";
+    parts_.metrics->Begin(record_.model);
+  }
+
+  void OnChunk(const inference::v1::GenerationChunk& chunk) {
+    if (record_.first_token == absl::InfiniteDuration() && chunk.token_ids_size() > 0) {
+      record_.first_token = parts_.clock->Now() - started_;
+    }
+    OnTokens(chunk.token_ids_size(), chunk.has_usage() ? &chunk.usage() : nullptr,
+             chunk.finish_reason());
+  }
+
+  void OnTokens(int num_tokens, const inference::v1::Usage* usage,
+                inference::v1::FinishReason finish) {
+    // A stream that breaks off has no usage; the tokens seen are what is known.
+    record_.completion_tokens += num_tokens;
+    if (usage != nullptr) {
+      record_.prompt_tokens = usage->prompt_tokens();
+      record_.completion_tokens = usage->completion_tokens();
+    }
+    if (finish != inference::v1::FINISH_REASON_UNSPECIFIED)
+      record_.finish_reason = FinishWord(finish);
+  }
+
+  void Close(const absl::Status& status) {
+    record_.code = status.code();
+    record_.total = parts_.clock->Now() - started_;
+    if (!status.ok()) record_.finish_reason.clear();
+    parts_.metrics->End(record_);
+    parts_.limits->Spend(tenant_, record_.prompt_tokens + record_.completion_tokens,
+                         parts_.clock->Now());
+    const bool is_error = !status.ok() && !absl::IsCancelled(status);
+    const absl::Status booked =
+        parts_.usage->Record({tenant_, record_.model, 1, record_.prompt_tokens,
+                              record_.completion_tokens, is_error ? 1 : 0});
+    if (!booked.ok()) Log::Error("usage not recorded", {{"error", booked}});
+  }
+
+ private:
+  const PipelineParts& parts_;
+  const std::string tenant_;
+  const absl::Time started_;
+  GenerationRecord record_;
+};
+
+absl::Status RequestPipeline::Refuse(absl::Status status) const {
+  parts_.metrics->Refuse(status.code());
+  return status;
+}
+
+absl::StatusOr<Identity> RequestPipeline::Authenticate(absl::string_view authorization) const {
+  absl::StatusOr<Identity> identity = parts_.identities->Find(BearerToken(authorization));
+  if (!identity.ok()) return Refuse(identity.status());
+  return identity;
+}
+
+std::vector<EndpointView> RequestPipeline::ListModels(const Identity& caller) const {
+  std::vector<EndpointView> models = parts_.directory->List();
+  std::erase_if(models, [&caller](const EndpointView& model) {
+    return !CheckPermission(caller, Permission::kInfer, model.business_unit).ok();
+  });
+  return models;
+}
+
+absl::StatusOr<EndpointView> RequestPipeline::FindModel(const Identity& caller,
+                                                        const std::string& model) const {
+  if (model.empty()) return absl::InvalidArgumentError("you must name a model");
+  ASSIGN_OR_RETURN(EndpointView view, parts_.directory->Find(model));
+  RETURN_IF_ERROR(CheckPermission(caller, Permission::kInfer, view.business_unit));
+  return view;
+}
+
+absl::StatusOr<std::unique_ptr<TenantLimits::Ticket>> RequestPipeline::Admit(
+    const Identity& caller, GenerationRequest& request) const {
+  const absl::StatusOr<EndpointView> model = FindModel(caller, ModelOf(request));
+  if (!model.ok()) return Refuse(model.status());
+  absl::Duration retry_after;
+  auto ticket = parts_.limits->Enter(TenantOf(caller), parts_.clock->Now(), retry_after);
+  if (!ticket.ok()) {
+    absl::Status status = ticket.status();
+    status.SetPayload(kRetryAfterPayload,
+                      absl::Cord(absl::StrCat(absl::ToInt64Milliseconds(retry_after))));
+    return Refuse(status);
+  }
+  std::visit(
+      [&caller](auto& r) {
+        if (r.request_id().empty()) r.set_request_id(NewId("req-"));
+        r.set_tenant(TenantOf(caller));
+      },
+      request);
+  return ticket;
+}
+
+absl::Status RequestPipeline::Stream(const Identity& caller, GenerationRequest request,
+                                     ClientCall& call, const ChunkConsumer& consume) const {
+  ASSIGN_OR_RETURN(const std::unique_ptr<TenantLimits::Ticket> ticket, Admit(caller, request));
+  Account account(parts_, caller, request);
+  const absl::Status status =
+      parts_.relay->Stream(request, call, [&](const inference::v1::GenerationChunk& chunk) {
+        account.OnChunk(chunk);
+        return consume(chunk);
+      });
+  account.Close(status);
+  return status;
+}
+
+absl::StatusOr<inference::v1::GenerationResponse> RequestPipeline::Collect(
+    const Identity& caller, GenerationRequest request, ClientCall& call) const {
+  ASSIGN_OR_RETURN(const std::unique_ptr<TenantLimits::Ticket> ticket, Admit(caller, request));
+  Account account(parts_, caller, request);
+  absl::StatusOr<inference::v1::GenerationResponse> response = parts_.relay->Collect(request, call);
+  if (response.ok()) {
+    account.OnTokens(response->token_ids_size(), &response->usage(), response->finish_reason());
+  }
+  account.Close(response.status());
+  return response;
+}
+
+}  // namespace oneai::serving

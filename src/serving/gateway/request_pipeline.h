@@ -1,0 +1,67 @@
+// File: serving/gateway/request_pipeline.h
+//
+// What every request goes through, whichever front it came by: authenticate -> authorise -> admit
+// -> relay -> account.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "serving/gateway/endpoint_directory.h"
+#include "serving/gateway/gateway_metrics.h"
+#include "serving/gateway/generation_relay.h"
+#include "serving/gateway/identity_cache.h"
+#include "serving/gateway/tenant_limits.h"
+#include "serving/gateway/usage_journal.h"
+
+namespace oneai::serving {
+
+// The parts, all of which outlive the pipeline.
+struct PipelineParts {
+  IdentityCache* identities;
+  TenantLimits* limits;
+  EndpointDirectory* directory;
+  GenerationRelay* relay;
+  UsageJournal* usage;
+  GatewayMetrics* metrics;
+  const Clock* clock;
+};
+
+// When to come back after ResourceExhausted or Unavailable; kept in the status as a payload.
+absl::Duration RetryAfterOf(const absl::Status& status);
+
+// Thread-safe.
+class RequestPipeline {
+ public:
+  explicit RequestPipeline(const PipelineParts& parts) : parts_(parts) {}
+
+  // `authorization` is the header's or metadata's whole value. Unauthenticated, Unavailable.
+  absl::StatusOr<Identity> Authenticate(absl::string_view authorization) const;
+
+  // The endpoints that `caller` may call.
+  std::vector<EndpointView> ListModels(const Identity& caller) const;
+  // NotFound; PermissionDenied: the caller's roles do not cover the endpoint's business unit.
+  absl::StatusOr<EndpointView> FindModel(const Identity& caller, const std::string& model) const;
+
+  // Errors beside those of FindModel and GenerationRelay: ResourceExhausted (limits). The request's
+  // id and tenant are set here.
+  absl::Status Stream(const Identity& caller, GenerationRequest request, ClientCall& call,
+                      const ChunkConsumer& consume) const;
+  absl::StatusOr<inference::v1::GenerationResponse> Collect(const Identity& caller,
+                                                            GenerationRequest request,
+                                                            ClientCall& call) const;
+
+ private:
+  class Account;
+  absl::StatusOr<std::unique_ptr<TenantLimits::Ticket>> Admit(const Identity& caller,
+                                                              GenerationRequest& request) const;
+  absl::Status Refuse(absl::Status status) const;
+
+  const PipelineParts parts_;
+};
+
+}  // namespace oneai::serving
