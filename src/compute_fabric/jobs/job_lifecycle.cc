@@ -17,7 +17,8 @@ v1::Task* FindTask(v1::Job& job, int rank) {
   return nullptr;
 }
 
-void FinishTask(v1::Job& job, v1::Task& task, v1::TaskState state, absl::Time now, EventDrafts& events) {
+void FinishTask(v1::Job& job, v1::Task& task, v1::TaskState state, absl::Time now,
+                EventDrafts& events) {
   task.set_state(state);
   task.set_ready(false);
   if (!task.has_ended()) SetTime(task.mutable_ended(), now);
@@ -39,14 +40,16 @@ void TakeExit(v1::Task& task, const v1::TaskReport& report, absl::Time now) {
     task.set_exit_code(255);
     if (task.message().empty()) task.set_message("its exit status is unknown");
   }
-  SetTime(task.mutable_ended(), report.ended_unix_ms() > 0 ? absl::FromUnixMillis(report.ended_unix_ms()) : now);
+  SetTime(task.mutable_ended(),
+          report.ended_unix_ms() > 0 ? absl::FromUnixMillis(report.ended_unix_ms()) : now);
 }
 
 }  // namespace
 
 bool ApplyReport(v1::Job& job, const v1::TaskReport& report, absl::Time now, EventDrafts& events) {
   v1::Task* task = FindTask(job, report.rank());
-  if (task == nullptr || task->attempt() != report.attempt() || !IsActive(task->state())) return false;
+  if (task == nullptr || task->attempt() != report.attempt() || !IsActive(task->state()))
+    return false;
   switch (report.state()) {
     case v1::TASK_RUNNING: {
       const v1::TaskState next = Next(task->state(), TaskEvent::kRunning).value_or(task->state());
@@ -55,7 +58,9 @@ bool ApplyReport(v1::Job& job, const v1::TaskReport& report, absl::Time now, Eve
       task->set_state(next);
       task->set_ready(ready);
       if (!task->has_started()) {
-        SetTime(task->mutable_started(), report.started_unix_ms() > 0 ? absl::FromUnixMillis(report.started_unix_ms()) : now);
+        SetTime(task->mutable_started(), report.started_unix_ms() > 0
+                                             ? absl::FromUnixMillis(report.started_unix_ms())
+                                             : now);
       }
       return true;
     }
@@ -74,7 +79,8 @@ bool ApplyReport(v1::Job& job, const v1::TaskReport& report, absl::Time now, Eve
   return false;
 }
 
-bool ApplyTaskLost(v1::Job& job, int rank, absl::string_view why, absl::Time now, EventDrafts& events) {
+bool ApplyTaskLost(v1::Job& job, int rank, absl::string_view why, absl::Time now,
+                   EventDrafts& events) {
   v1::Task* task = FindTask(job, rank);
   if (task == nullptr || !IsActive(task->state())) return false;
   task->set_message(std::string(why));
@@ -85,7 +91,8 @@ bool ApplyTaskLost(v1::Job& job, int rank, absl::string_view why, absl::Time now
 bool ApplyTaskUnknown(v1::Job& job, int rank, absl::Time now, EventDrafts& events) {
   v1::Task* task = FindTask(job, rank);
   if (task == nullptr || !IsActive(task->state())) return false;
-  // A task that was being stopped is simply gone; one that should run was lost by its node, which is not the job's fault.
+  // A task that was being stopped is simply gone; one that should run was lost by its node, which
+  // is not the job's fault.
   const bool stopping = task->state() == v1::TASK_STOPPING;
   task->set_message(stopping ? "stopped before it started" : "its node no longer knows it");
   FinishTask(job, *task, stopping ? v1::TASK_EXITED : v1::TASK_LOST, now, events);
@@ -115,7 +122,8 @@ bool ApplyRetry(v1::Job& job, EventDrafts& events) {
   job.clear_ended();
   job.clear_backoff_until_unix_ms();
   for (v1::Task& task : *job.mutable_tasks()) {
-    task.set_state(v1::TASK_STATE_UNSPECIFIED);  // to be placed; keeps its attempt, so that numbers never repeat
+    task.set_state(v1::TASK_STATE_UNSPECIFIED);  // to be placed; keeps its attempt, so that numbers
+                                                 // never repeat
     task.set_restarts(0);
     task.set_not_before_unix_ms(0);
   }
@@ -124,7 +132,8 @@ bool ApplyRetry(v1::Job& job, EventDrafts& events) {
 }
 
 bool ApplyScale(v1::Job& job, int num_tasks) {
-  if (job.spec().gang() || IsFinished(job.state()) || job.spec().num_tasks() == num_tasks) return false;
+  if (job.spec().gang() || IsFinished(job.state()) || job.spec().num_tasks() == num_tasks)
+    return false;
   job.mutable_spec()->set_num_tasks(num_tasks);
   for (v1::Task& task : *job.mutable_tasks()) {
     if (task.rank() < num_tasks || !IsActive(task.state())) continue;
@@ -134,7 +143,8 @@ bool ApplyScale(v1::Job& job, int num_tasks) {
   return true;
 }
 
-void ApplyPlacement(v1::Job& job, const JobPlacement& placement, absl::Time now, EventDrafts& events) {
+void ApplyPlacement(v1::Job& job, const JobPlacement& placement, absl::Time now,
+                    EventDrafts& events) {
   const bool gang = job.spec().gang();
   if (gang) {
     job.set_attempt(job.attempt() + 1);
@@ -169,13 +179,15 @@ void ApplyPlacement(v1::Job& job, const JobPlacement& placement, absl::Time now,
   job.clear_stop_message();
   job.clear_stop_rank();
   job.set_state(Next(job.state(), JobEvent::kPlaced).value_or(job.state()));
-  events.push_back({"job.placed", job.id(), absl::StrCat("attempt ", job.attempt(), ": ", where), "info"});
+  events.push_back(
+      {"job.placed", job.id(), absl::StrCat("attempt ", job.attempt(), ": ", where), "info"});
   Advance(job, now, events);
 }
 
 std::vector<int> RanksToPlace(const v1::Job& job, absl::Time now) {
   std::vector<int> ranks;
-  if (IsFinished(job.state()) || job.state() == v1::STOPPING || job.cancel_requested()) return ranks;
+  if (IsFinished(job.state()) || job.state() == v1::STOPPING || job.cancel_requested())
+    return ranks;
   if (job.spec().gang()) {
     if (job.state() != v1::PENDING) return ranks;
     for (int rank = 0; rank < job.spec().num_tasks(); ++rank) ranks.push_back(rank);
@@ -186,7 +198,8 @@ std::vector<int> RanksToPlace(const v1::Job& job, absl::Time now) {
     if (task.rank() < job.spec().num_tasks()) by_rank[task.rank()] = &task;
   }
   for (int rank = 0; rank < job.spec().num_tasks(); ++rank) {
-    if (by_rank[rank] == nullptr || WaitsForNode(job.spec(), *by_rank[rank], now)) ranks.push_back(rank);
+    if (by_rank[rank] == nullptr || WaitsForNode(job.spec(), *by_rank[rank], now))
+      ranks.push_back(rank);
   }
   return ranks;
 }

@@ -1,10 +1,11 @@
 // File: compute_fabric/jobs/job_lifecycle.h
 //
-// How a job lives, as pure functions on its record: what a report, a lost node, a cancel or the passing of time makes of it.
-// The controller applies them to a copy, commits the copy, and only then lets anybody see it.
+// How a job lives, as pure functions on its record: what a report, a lost node, a cancel or the
+// passing of time makes of it. The controller applies them to a copy, commits the copy, and only
+// then lets anybody see it.
 //
-// A gang starts, fails and restarts as one; attempt n+1 is placed only when every task of attempt n is EXITED or LOST. Other jobs'
-// tasks live one by one and have their own attempts.
+// A gang starts, fails and restarts as one; attempt n+1 is placed only when every task of attempt n
+// is EXITED or LOST. Other jobs' tasks live one by one and have their own attempts.
 #pragma once
 
 #include <string>
@@ -32,7 +33,8 @@ using EventDrafts = std::vector<EventDraft>;
 // What a node says of one task. Reports of other attempts than the current one are ignored.
 bool ApplyReport(v1::Job& job, const v1::TaskReport& report, absl::Time now, EventDrafts& events);
 // The node of this task is gone and has certainly stopped it.
-bool ApplyTaskLost(v1::Job& job, int rank, absl::string_view why, absl::Time now, EventDrafts& events);
+bool ApplyTaskLost(v1::Job& job, int rank, absl::string_view why, absl::Time now,
+                   EventDrafts& events);
 // The node is there but has no such task: it ended without a report, or (STOPPING) never began.
 bool ApplyTaskUnknown(v1::Job& job, int rank, absl::Time now, EventDrafts& events);
 // Idempotent; no effect on a finished job.
@@ -42,7 +44,8 @@ bool ApplyRetry(v1::Job& job, EventDrafts& events);
 // More or fewer replicas of a non-gang job; surplus ones are stopped.
 bool ApplyScale(v1::Job& job, int num_tasks);
 // The scheduler's decision. Precondition: the ranks are among RanksToPlace(job, now).
-void ApplyPlacement(v1::Job& job, const JobPlacement& placement, absl::Time now, EventDrafts& events);
+void ApplyPlacement(v1::Job& job, const JobPlacement& placement, absl::Time now,
+                    EventDrafts& events);
 
 // Takes every step that time and the tasks' states allow.
 bool Advance(v1::Job& job, absl::Time now, EventDrafts& events);

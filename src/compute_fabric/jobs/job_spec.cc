@@ -31,15 +31,16 @@ absl::Status Wrong(absl::string_view field, absl::string_view problem) {
 
 absl::Status InRange(absl::string_view field, int64_t value, int64_t min, int64_t max) {
   if (value >= min && value <= max) return absl::OkStatus();
-  return Wrong(field, absl::StrCat(value, " is out of range ", min, "..", max, "; the nearest valid value is ",
-                                   std::clamp(value, min, max)));
+  return Wrong(field, absl::StrCat(value, " is out of range ", min, "..", max,
+                                   "; the nearest valid value is ", std::clamp(value, min, max)));
 }
 
 // The name with every character that is not allowed replaced: what the user most likely wants.
 std::string NearestName(absl::string_view value) {
   std::string name;
   for (char c : value.substr(0, kNameLengthMax)) {
-    const bool safe = absl::ascii_isalnum(c) || (!name.empty() && (c == '.' || c == '_' || c == '-'));
+    const bool safe =
+        absl::ascii_isalnum(c) || (!name.empty() && (c == '.' || c == '_' || c == '-'));
     if (safe) {
       name.push_back(c);
     } else if (!name.empty() && name.back() != '-') {
@@ -63,16 +64,21 @@ absl::Status ValidateKind(const v1::JobSpec& spec, const std::vector<std::string
   allowed.insert(allowed.end(), kinds.begin(), kinds.end());
   if (std::find(allowed.begin(), allowed.end(), spec.kind()) == allowed.end()) {
     const std::optional<std::string> nearest = NearestWord(spec.kind(), allowed);
-    return Wrong("kind", absl::StrCat(Shown(spec.kind()), " is not one of ", absl::StrJoin(allowed, ", "),
-                                      nearest ? absl::StrCat("; did you mean ", *nearest, "?") : ""));
+    return Wrong("kind",
+                 absl::StrCat(Shown(spec.kind()), " is not one of ", absl::StrJoin(allowed, ", "),
+                              nearest ? absl::StrCat("; did you mean ", *nearest, "?") : ""));
   }
   if (spec.kind() == "command") {
     if (spec.command().empty() || spec.command(0).empty()) {
-      return Wrong("command", "is empty; name the program and its arguments, for example [\"python3\", \"train.py\"]");
+      return Wrong(
+          "command",
+          "is empty; name the program and its arguments, for example [\"python3\", \"train.py\"]");
     }
-    if (!spec.config_json().empty()) return Wrong("config_json", "is only for the built-in kinds; remove it");
+    if (!spec.config_json().empty())
+      return Wrong("config_json", "is only for the built-in kinds; remove it");
   } else if (!spec.command().empty()) {
-    return Wrong("command", absl::StrCat("kind ", spec.kind(), " has its own command; remove it or set kind: command"));
+    return Wrong("command", absl::StrCat("kind ", spec.kind(),
+                                         " has its own command; remove it or set kind: command"));
   }
   return absl::OkStatus();
 }
@@ -81,17 +87,21 @@ absl::Status ValidateCommand(const v1::JobSpec& spec) {
   RETURN_IF_ERROR(InRange("command", spec.command_size(), 0, 1024));
   int64_t bytes = 0;
   for (int i = 0; i < spec.command_size(); ++i) {
-    RETURN_IF_ERROR(ValidateText(absl::StrCat("command[", i, "]"), spec.command(i), kArgumentBytesMax));
+    RETURN_IF_ERROR(
+        ValidateText(absl::StrCat("command[", i, "]"), spec.command(i), kArgumentBytesMax));
     bytes += static_cast<int64_t>(spec.command(i).size());
   }
-  if (bytes > kCommandBytesMax) return Wrong("command", absl::StrCat(bytes, " bytes in all; at most ", kCommandBytesMax));
+  if (bytes > kCommandBytesMax)
+    return Wrong("command", absl::StrCat(bytes, " bytes in all; at most ", kCommandBytesMax));
   return ValidateText("config_json", spec.config_json(), kConfigBytesMax);
 }
 
-// Names that the fabric itself sets: a job that overrode them would break its own gang or pose as another.
+// Names that the fabric itself sets: a job that overrode them would break its own gang or pose as
+// another.
 bool IsReservedVariable(absl::string_view name) {
-  static const std::set<std::string>* const kTorchrun = new std::set<std::string>{
-      "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"};
+  static const std::set<std::string>* const kTorchrun =
+      new std::set<std::string>{"RANK",      "LOCAL_RANK",  "WORLD_SIZE", "LOCAL_WORLD_SIZE",
+                                "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"};
   return absl::StartsWith(name, "ONEAI_") || kTorchrun->count(std::string(name)) > 0;
 }
 
@@ -99,9 +109,13 @@ absl::Status ValidateEnv(const v1::JobSpec& spec) {
   RETURN_IF_ERROR(InRange("env", spec.env_size(), 0, 256));
   for (const auto& [name, value] : spec.env()) {
     const bool well_formed = !name.empty() && name.size() <= 256 && !absl::ascii_isdigit(name[0]) &&
-                             std::all_of(name.begin(), name.end(), [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
-    if (!well_formed) return Wrong("env", absl::StrCat(Shown(name), " is no variable name; use letters, digits and '_'"));
-    if (IsReservedVariable(name)) return Wrong("env", absl::StrCat(name, " is set by the fabric; choose another name"));
+                             std::all_of(name.begin(), name.end(),
+                                         [](char c) { return absl::ascii_isalnum(c) || c == '_'; });
+    if (!well_formed)
+      return Wrong("env",
+                   absl::StrCat(Shown(name), " is no variable name; use letters, digits and '_'"));
+    if (IsReservedVariable(name))
+      return Wrong("env", absl::StrCat(name, " is set by the fabric; choose another name"));
     RETURN_IF_ERROR(ValidateText(absl::StrCat("env.", name), value, kArgumentBytesMax));
   }
   return absl::OkStatus();
@@ -121,8 +135,12 @@ absl::Status ValidateData(const v1::JobSpec& spec) {
   for (int i = 0; i < spec.data_size(); ++i) {
     const v1::DataUse& use = spec.data(i);
     const std::string field = absl::StrCat("data[", i, "]");
-    if (use.dataset().empty()) return Wrong(absl::StrCat(field, ".dataset"), "is empty; name a dataset, for example retail/tiny-shakespeare");
-    if (use.purpose().empty()) return Wrong(absl::StrCat(field, ".purpose"), "is empty; every read names a purpose, for example pretraining");
+    if (use.dataset().empty())
+      return Wrong(absl::StrCat(field, ".dataset"),
+                   "is empty; name a dataset, for example retail/tiny-shakespeare");
+    if (use.purpose().empty())
+      return Wrong(absl::StrCat(field, ".purpose"),
+                   "is empty; every read names a purpose, for example pretraining");
     RETURN_IF_ERROR(ValidateText(absl::StrCat(field, ".dataset"), use.dataset(), 512));
     RETURN_IF_ERROR(ValidateName(absl::StrCat(field, ".purpose"), use.purpose()));
   }
@@ -133,16 +151,21 @@ absl::Status ValidatePolicies(const v1::JobSpec& spec) {
   if (!v1::Spread_IsValid(spec.spread())) return Wrong("spread", "is unknown; use PACK or NODE");
   RETURN_IF_ERROR(InRange("priority", spec.priority(), -1000, 1000));
   RETURN_IF_ERROR(InRange("restart.max_restarts", spec.restart().max_restarts(), -1, 1'000'000));
-  RETURN_IF_ERROR(InRange("restart.backoff_initial_ms", spec.restart().backoff_initial_ms(), 0, 3'600'000));
-  RETURN_IF_ERROR(InRange("restart.backoff_max_ms", spec.restart().backoff_max_ms(), 0, 24 * 3'600'000));
+  RETURN_IF_ERROR(
+      InRange("restart.backoff_initial_ms", spec.restart().backoff_initial_ms(), 0, 3'600'000));
+  RETURN_IF_ERROR(
+      InRange("restart.backoff_max_ms", spec.restart().backoff_max_ms(), 0, 24 * 3'600'000));
   if (BackoffMaxOf(spec) < BackoffInitialOf(spec)) {
-    return Wrong("restart.backoff_max_ms", absl::StrCat("is below restart.backoff_initial_ms; the nearest valid value is ",
-                                                        absl::ToInt64Milliseconds(BackoffInitialOf(spec))));
+    return Wrong("restart.backoff_max_ms",
+                 absl::StrCat("is below restart.backoff_initial_ms; the nearest valid value is ",
+                              absl::ToInt64Milliseconds(BackoffInitialOf(spec))));
   }
   RETURN_IF_ERROR(InRange("grace_ms", spec.grace_ms(), 0, 24 * 3'600'000));
   RETURN_IF_ERROR(InRange("time_limit_ms", spec.time_limit_ms(), 0, kMillisecondsMax));
   if (spec.gang() && spec.long_running()) {
-    return Wrong("long_running", "replicas restart one by one, a gang as one; set only one of gang and long_running");
+    return Wrong(
+        "long_running",
+        "replicas restart one by one, a gang as one; set only one of gang and long_running");
   }
   return absl::OkStatus();
 }
@@ -150,22 +173,26 @@ absl::Status ValidatePolicies(const v1::JobSpec& spec) {
 }  // namespace
 
 absl::Status ValidateName(absl::string_view field, absl::string_view value) {
-  const bool valid = !value.empty() && value.size() <= kNameLengthMax && absl::ascii_isalnum(value[0]) &&
+  const bool valid = !value.empty() && value.size() <= kNameLengthMax &&
+                     absl::ascii_isalnum(value[0]) &&
                      std::all_of(value.begin(), value.end(), [](char c) {
                        return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
                      });
   if (valid) return absl::OkStatus();
-  if (value.empty()) return Wrong(field, "is empty; give it a name of letters, digits, '.', '_' and '-'");
+  if (value.empty())
+    return Wrong(field, "is empty; give it a name of letters, digits, '.', '_' and '-'");
   return Wrong(field, absl::StrCat(Shown(value), " is no name (1 to ", kNameLengthMax,
-                                   " letters, digits, '.', '_', '-', beginning with a letter or digit); the nearest valid value is \"",
+                                   " letters, digits, '.', '_', '-', beginning with a letter or "
+                                   "digit); the nearest valid value is \"",
                                    NearestName(value), "\""));
 }
 
 absl::Status ValidateProject(absl::string_view value) {
   const size_t slash = value.find('/');
   if (slash == absl::string_view::npos) {
-    return Wrong("project", absl::StrCat(Shown(value), " must be <business unit>/<project>; for example \"",
-                                         NearestName(value), "/main\""));
+    return Wrong("project",
+                 absl::StrCat(Shown(value), " must be <business unit>/<project>; for example \"",
+                              NearestName(value), "/main\""));
   }
   RETURN_IF_ERROR(ValidateName("project (business unit)", value.substr(0, slash)));
   return ValidateName("project", value.substr(slash + 1));
@@ -182,7 +209,8 @@ absl::Status ValidateResources(const v1::Resources& resources) {
     RETURN_IF_ERROR(ValidateName(absl::StrCat(field, ".kind"), device.kind()));
     RETURN_IF_ERROR(InRange(absl::StrCat(field, ".count"), device.count(), 1, 1024));
     if (!std::isfinite(device.relative_throughput()) || device.relative_throughput() < 0) {
-      return Wrong(absl::StrCat(field, ".relative_throughput"), "must be a number of at least 0; the nearest valid value is 0 (meaning 1)");
+      return Wrong(absl::StrCat(field, ".relative_throughput"),
+                   "must be a number of at least 0; the nearest valid value is 0 (meaning 1)");
     }
   }
   return absl::OkStatus();
@@ -201,7 +229,9 @@ absl::Status ValidateJobSpec(const v1::JobSpec& spec, const std::vector<std::str
   return ValidateLabels(spec);
 }
 
-absl::string_view BusinessUnitOf(absl::string_view project) { return project.substr(0, project.find('/')); }
+absl::string_view BusinessUnitOf(absl::string_view project) {
+  return project.substr(0, project.find('/'));
+}
 
 absl::Duration GraceOf(const v1::JobSpec& spec) {
   return spec.grace_ms() == 0 ? absl::Seconds(10) : absl::Milliseconds(spec.grace_ms());

@@ -1,6 +1,7 @@
 // File: compute_fabric/jobs/job_spec.h
 //
-// What a job may ask for. Everything here came from outside; nothing behind this check validates it again.
+// What a job may ask for. Everything here came from outside; nothing behind this check validates it
+// again.
 #pragma once
 
 #include <string>
@@ -16,11 +17,12 @@ namespace oneai::fabric {
 inline constexpr int kNameLengthMax = 128;
 inline constexpr int kTasksMax = 4096;
 
-// InvalidArgument for the first wrong field: names it, its value and the nearest valid value. `kinds`: the built-in kinds; a job is
-// one of them or "command".
+// InvalidArgument for the first wrong field: names it, its value and the nearest valid value.
+// `kinds`: the built-in kinds; a job is one of them or "command".
 absl::Status ValidateJobSpec(const v1::JobSpec& spec, const std::vector<std::string>& kinds);
 
-// One named field: letters, digits, '.', '_', '-', beginning with a letter or digit, 1..128 characters.
+// One named field: letters, digits, '.', '_', '-', beginning with a letter or digit, 1..128
+// characters.
 absl::Status ValidateName(absl::string_view field, absl::string_view value);
 // "<business unit>/<project>", each a name.
 absl::Status ValidateProject(absl::string_view value);

@@ -1,23 +1,25 @@
 // File: compute_fabric/jobs/job_state.h
 //
-// The state machines of jobs and tasks. States are the wire's enums; what may follow what is here and nowhere else.
+// The state machines of jobs and tasks. States are the wire's enums; what may follow what is here
+// and nowhere else.
 //
 //   job:
 //                        placed                all running
-//     submit -> PENDING ---------> STARTING -------------------> RUNNING -----> SUCCEEDED   (all exited 0)
+//     submit -> PENDING ---------> STARTING -------------------> RUNNING -----> SUCCEEDED   (all
+//     exited 0)
 //                 ^  ^  \              |   \                      |    |
-//                 |  |   \ cancel      |    \ failed, lost,       |    | all tasks of a non-gang job wait
-//                 |  |    v            |     \ cancel, limit      |    v
-//                 |  |  CANCELLED <----|------> STOPPING <--------+  PENDING or BACKOFF
-//                 |  |     ^ stopped   |          |  |
+//                 |  |   \ cancel      |    \ failed, lost,       |    | all tasks of a non-gang
+//                 job wait |  |    v            |     \ cancel, limit      |    v |  |  CANCELLED
+//                 <----|------> STOPPING <--------+  PENDING or BACKOFF |  |     ^ stopped   | |  |
 //                 |  |     +-----------|----------+  +--> FAILED      (no restart left, time limit)
 //                 |  +-- node lost, stopped ------+  |
 //                 +----- BACKOFF <-------------------+  (restart after a failure)
 //     SUCCEEDED, FAILED, CANCELLED -> PENDING on retry
 //
 //   task:
-//     ASSIGNED -> RUNNING -> EXITED        STOPPING after ASSIGNED or RUNNING when it has been told to stop;
-//     any of them -> LOST when its node is gone. EXITED and LOST are final for this attempt.
+//     ASSIGNED -> RUNNING -> EXITED        STOPPING after ASSIGNED or RUNNING when it has been told
+//     to stop; any of them -> LOST when its node is gone. EXITED and LOST are final for this
+//     attempt.
 #pragma once
 
 #include <optional>
@@ -29,21 +31,22 @@
 namespace oneai::fabric {
 
 enum class JobEvent {
-  kPlaced,           // at least one task has a node
-  kRunning,          // all tasks run (a gang), or one does (otherwise)
-  kSucceeded,        // all tasks exited with 0
-  kStop,             // cancel, failure, node loss, time limit: tasks must end first
-  kTasksWait,        // non-gang: no task is placed, one may be placed now
-  kTasksBackOff,     // non-gang: no task is placed, all wait for their backoff
-  kStoppedRestart,   // after STOPPING: try again after a backoff
-  kStoppedRequeue,   // after STOPPING: try again at once
-  kStoppedFailed,    // after STOPPING: no restart left
-  kStoppedCancelled, // after STOPPING, or nothing ran
+  kPlaced,            // at least one task has a node
+  kRunning,           // all tasks run (a gang), or one does (otherwise)
+  kSucceeded,         // all tasks exited with 0
+  kStop,              // cancel, failure, node loss, time limit: tasks must end first
+  kTasksWait,         // non-gang: no task is placed, one may be placed now
+  kTasksBackOff,      // non-gang: no task is placed, all wait for their backoff
+  kStoppedRestart,    // after STOPPING: try again after a backoff
+  kStoppedRequeue,    // after STOPPING: try again at once
+  kStoppedFailed,     // after STOPPING: no restart left
+  kStoppedCancelled,  // after STOPPING, or nothing ran
   kBackoffEnded,
-  kRetry,            // by the user, of a finished job
+  kRetry,  // by the user, of a finished job
 };
 
-// The state after `event`, or nullopt when the event cannot happen in `state` (the caller ignores it).
+// The state after `event`, or nullopt when the event cannot happen in `state` (the caller ignores
+// it).
 std::optional<v1::JobState> Next(v1::JobState state, JobEvent event);
 
 enum class TaskEvent { kRunning, kExited, kStop, kLost };

@@ -70,7 +70,8 @@ bool RestartsLeft(const v1::JobSpec& spec, int num_restarts) {
 void RestartAfterFailure(v1::Job& job, absl::Time now, EventDrafts& events) {
   if (!job.spec().gang() || !RestartsLeft(job.spec(), job.num_restarts())) {
     if (job.spec().restart().max_restarts() > 0) {
-      job.set_stop_message(absl::StrCat(job.stop_message(), " (after ", job.spec().restart().max_restarts(), " restarts)"));
+      job.set_stop_message(absl::StrCat(job.stop_message(), " (after ",
+                                        job.spec().restart().max_restarts(), " restarts)"));
     }
     Finish(job, JobEvent::kStoppedFailed, now, events);
     return;
@@ -79,7 +80,8 @@ void RestartAfterFailure(v1::Job& job, absl::Time now, EventDrafts& events) {
   const absl::Duration delay = BackoffBefore(job.spec(), job.num_restarts());
   job.set_backoff_until_unix_ms(absl::ToUnixMillis(now + delay));
   Move(job, JobEvent::kStoppedRestart);
-  SetReason(job, absl::StrCat("restarts in ", absl::FormatDuration(delay), " because ", job.stop_message()));
+  SetReason(job, absl::StrCat("restarts in ", absl::FormatDuration(delay), " because ",
+                              job.stop_message()));
   events.push_back({"job.restarting", job.id(), job.reasons(0), "warning"});
 }
 
@@ -90,7 +92,8 @@ void FinishStop(v1::Job& job, absl::Time now, EventDrafts& events) {
   const bool node_lost = job.spec().gang() && counts.lost != nullptr;
   if (job.stop_cause() == v1::STOP_TASK_FAILED && node_lost) {
     job.set_stop_cause(v1::STOP_NODE_LOST);
-    job.set_stop_message(absl::StrCat("node ", counts.lost->node(), " was lost with rank ", counts.lost->rank()));
+    job.set_stop_message(
+        absl::StrCat("node ", counts.lost->node(), " was lost with rank ", counts.lost->rank()));
   }
   switch (job.stop_cause()) {
     case v1::STOP_CANCEL:
@@ -118,9 +121,11 @@ void AdvanceGang(v1::Job& job, absl::Time now, EventDrafts& events) {
   if (job.state() != v1::STARTING && job.state() != v1::RUNNING) return;
   if (counts.lost != nullptr) {
     StopJob(job, v1::STOP_NODE_LOST,
-            absl::StrCat("node ", counts.lost->node(), " was lost with rank ", counts.lost->rank()), counts.lost->rank(), events);
+            absl::StrCat("node ", counts.lost->node(), " was lost with rank ", counts.lost->rank()),
+            counts.lost->rank(), events);
   } else if (counts.failed != nullptr) {
-    StopJob(job, v1::STOP_TASK_FAILED, absl::StrCat("rank ", counts.failed->rank(), " ", DescribeExit(*counts.failed)),
+    StopJob(job, v1::STOP_TASK_FAILED,
+            absl::StrCat("rank ", counts.failed->rank(), " ", DescribeExit(*counts.failed)),
             counts.failed->rank(), events);
   } else if (counts.done == job.spec().num_tasks()) {
     if (!job.has_started()) SetTime(job.mutable_started(), now);
@@ -135,7 +140,8 @@ void DropSurplus(v1::Job& job) {
   auto* tasks = job.mutable_tasks();
   tasks->erase(std::remove_if(tasks->begin(), tasks->end(),
                               [&](const v1::Task& task) {
-                                return task.rank() >= job.spec().num_tasks() && !IsActive(task.state());
+                                return task.rank() >= job.spec().num_tasks() &&
+                                       !IsActive(task.state());
                               }),
                tasks->end());
 }
@@ -161,7 +167,9 @@ void CheckTimeLimit(v1::Job& job, absl::Time now, EventDrafts& events) {
   if (job.state() != v1::STARTING && job.state() != v1::RUNNING) return;
   const absl::Duration limit = absl::Milliseconds(job.spec().time_limit_ms());
   if (now < GetTime(job.started()) + limit) return;
-  StopJob(job, v1::STOP_TIME_LIMIT, absl::StrCat("ran longer than its time limit of ", absl::FormatDuration(limit)), 0, events);
+  StopJob(job, v1::STOP_TIME_LIMIT,
+          absl::StrCat("ran longer than its time limit of ", absl::FormatDuration(limit)), 0,
+          events);
 }
 
 }  // namespace
@@ -169,7 +177,8 @@ void CheckTimeLimit(v1::Job& job, absl::Time now, EventDrafts& events) {
 void SetTime(google::protobuf::Timestamp* field, absl::Time time) {
   const int64_t seconds = absl::ToUnixSeconds(time);
   field->set_seconds(seconds);
-  field->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
+  field->set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
 }
 
 absl::Time GetTime(const google::protobuf::Timestamp& field) {
@@ -190,7 +199,8 @@ bool WaitsForNode(const v1::JobSpec& spec, const v1::Task& task, absl::Time now)
   return absl::FromUnixMillis(task.not_before_unix_ms()) <= now;
 }
 
-void StopJob(v1::Job& job, v1::StopCause cause, absl::string_view message, int rank, EventDrafts& events) {
+void StopJob(v1::Job& job, v1::StopCause cause, absl::string_view message, int rank,
+             EventDrafts& events) {
   if (job.state() != v1::STOPPING || cause == v1::STOP_CANCEL) {
     job.set_stop_cause(cause);
     job.set_stop_message(std::string(message));
@@ -204,7 +214,8 @@ void StopJob(v1::Job& job, v1::StopCause cause, absl::string_view message, int r
     task.set_ready(false);
   }
   if (Move(job, JobEvent::kStop)) {
-    events.push_back({"job.stopping", job.id(), std::string(message), cause == v1::STOP_CANCEL ? "info" : "warning"});
+    events.push_back({"job.stopping", job.id(), std::string(message),
+                      cause == v1::STOP_CANCEL ? "info" : "warning"});
   }
 }
 
@@ -212,17 +223,21 @@ void OnReplicaEnded(v1::Job& job, v1::Task& task, absl::Time now, EventDrafts& e
   task.set_not_before_unix_ms(0);
   if (!TaskFailed(job.spec(), task) || task.rank() >= job.spec().num_tasks()) return;
   if (!RestartsLeft(job.spec(), task.restarts())) {
-    StopJob(job, v1::STOP_TASK_FAILED, absl::StrCat("rank ", task.rank(), " ", DescribeExit(task)), task.rank(), events);
+    StopJob(job, v1::STOP_TASK_FAILED, absl::StrCat("rank ", task.rank(), " ", DescribeExit(task)),
+            task.rank(), events);
     return;
   }
   // One that ran well for long starts with a short backoff again.
-  const bool ran_long = task.has_started() && now - GetTime(task.started()) > 2 * BackoffMaxOf(job.spec());
+  const bool ran_long =
+      task.has_started() && now - GetTime(task.started()) > 2 * BackoffMaxOf(job.spec());
   task.set_restarts(ran_long ? 1 : task.restarts() + 1);
   job.set_num_restarts(job.num_restarts() + 1);
   const absl::Duration delay = BackoffBefore(job.spec(), task.restarts());
   task.set_not_before_unix_ms(absl::ToUnixMillis(now + delay));
-  events.push_back({"task.restarting", job.id(),
-                    absl::StrCat("rank ", task.rank(), " restarts in ", absl::FormatDuration(delay)), "warning"});
+  events.push_back(
+      {"task.restarting", job.id(),
+       absl::StrCat("rank ", task.rank(), " restarts in ", absl::FormatDuration(delay)),
+       "warning"});
 }
 
 bool Advance(v1::Job& job, absl::Time now, EventDrafts& events) {
@@ -231,7 +246,8 @@ bool Advance(v1::Job& job, absl::Time now, EventDrafts& events) {
   if (job.cancel_requested() && (job.state() == v1::PENDING || job.state() == v1::BACKOFF)) {
     Finish(job, JobEvent::kStoppedCancelled, now, events);
   }
-  if (job.state() == v1::BACKOFF && job.spec().gang() && now >= absl::FromUnixMillis(job.backoff_until_unix_ms())) {
+  if (job.state() == v1::BACKOFF && job.spec().gang() &&
+      now >= absl::FromUnixMillis(job.backoff_until_unix_ms())) {
     Move(job, JobEvent::kBackoffEnded);
     job.clear_backoff_until_unix_ms();
   }

@@ -10,18 +10,21 @@ namespace oneai::fabric {
 void SetTime(google::protobuf::Timestamp* field, absl::Time time);
 absl::Time GetTime(const google::protobuf::Timestamp& field);
 
-// An ended task that counts as a failure of the job's own making: a code or signal, or any end of a replica.
+// An ended task that counts as a failure of the job's own making: a code or signal, or any end of a
+// replica.
 bool TaskFailed(const v1::JobSpec& spec, const v1::Task& task);
 // An ended task that has done its work.
 bool TaskDone(const v1::JobSpec& spec, const v1::Task& task);
 // A task of a non-gang job that should be placed (again) now.
 bool WaitsForNode(const v1::JobSpec& spec, const v1::Task& task, absl::Time now);
 
-// Tells every active task to stop and remembers why. A cancel replaces an earlier cause; otherwise the first one stands.
-// A job of which nothing runs goes on to its end in Advance.
-void StopJob(v1::Job& job, v1::StopCause cause, absl::string_view message, int rank, EventDrafts& events);
+// Tells every active task to stop and remembers why. A cancel replaces an earlier cause; otherwise
+// the first one stands. A job of which nothing runs goes on to its end in Advance.
+void StopJob(v1::Job& job, v1::StopCause cause, absl::string_view message, int rank,
+             EventDrafts& events);
 
-// A task of a non-gang job has ended: gives it its backoff, or stops the job when no restart is left.
+// A task of a non-gang job has ended: gives it its backoff, or stops the job when no restart is
+// left.
 void OnReplicaEnded(v1::Job& job, v1::Task& task, absl::Time now, EventDrafts& events);
 
 }  // namespace oneai::fabric

@@ -1,7 +1,7 @@
 // File: compute_fabric/scheduler/cluster_snapshot.h
 //
-// What the scheduler sees and what it answers, as plain values. A snapshot is immutable once built; the plan is a function
-// of it and nothing else.
+// What the scheduler sees and what it answers, as plain values. A snapshot is immutable once built;
+// the plan is a function of it and nothing else.
 #pragma once
 
 #include <cstdint>
@@ -67,12 +67,12 @@ struct PendingJob {
   std::string project;
   int priority = 0;
   absl::Time submitted;
-  bool gang = false;               // all of `ranks` or none
+  bool gang = false;  // all of `ranks` or none
   SpreadPolicy spread = SpreadPolicy::kPack;
   TaskShape shape;
-  std::vector<int> ranks;          // to place now, ascending
+  std::vector<int> ranks;                 // to place now, ascending
   std::multiset<std::string> nodes_held;  // where its other tasks run
-  uint64_t port_seed = 0;          // changes with each attempt, so that ports are not reused at once
+  uint64_t port_seed = 0;  // changes with each attempt, so that ports are not reused at once
 };
 
 // A project's limits and use. A limit of 0 is none.

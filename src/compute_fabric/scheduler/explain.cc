@@ -13,7 +13,8 @@ namespace {
 
 std::string DescribeDevices(const TaskShape& shape) {
   std::vector<std::string> kinds;
-  for (const DeviceAlternative& device : shape.devices) kinds.push_back(absl::StrCat(device.count, " ", device.kind));
+  for (const DeviceAlternative& device : shape.devices)
+    kinds.push_back(absl::StrCat(device.count, " ", device.kind));
   return absl::StrJoin(kinds, " or ");
 }
 
@@ -29,7 +30,8 @@ std::string DescribeShape(const TaskShape& shape) {
 
 int64_t RoomOn(const NodeSnapshot& node, const TaskShape& shape) {
   int64_t room = 0;
-  for (const DeviceAlternative* device : RankDevices(shape)) room = std::max(room, NumTasksThatFit(node, shape, device));
+  for (const DeviceAlternative* device : RankDevices(shape))
+    room = std::max(room, NumTasksThatFit(node, shape, device));
   return room;
 }
 
@@ -38,7 +40,8 @@ int64_t RoomOn(const NodeSnapshot& node, const TaskShape& shape) {
 std::string FormatCpuNumber(int64_t cpu_milli) { return absl::StrFormat("%g", cpu_milli / 1000.0); }
 
 std::string FormatCpus(int64_t cpu_milli) {
-  return absl::StrCat(FormatCpuNumber(cpu_milli), cpu_milli > 0 && cpu_milli <= 1000 ? " CPU" : " CPUs");
+  return absl::StrCat(FormatCpuNumber(cpu_milli),
+                      cpu_milli > 0 && cpu_milli <= 1000 ? " CPU" : " CPUs");
 }
 
 std::string FormatBytes(int64_t bytes) {
@@ -54,13 +57,14 @@ std::string FormatBytes(int64_t bytes) {
 
 std::string DescribeNeed(const PendingJob& job) {
   const size_t num_tasks = job.ranks.size();
-  return absl::StrCat("needs ", num_tasks, num_tasks == 1 ? " task" : " tasks",
-                      job.spread == SpreadPolicy::kNode && num_tasks > 1 ? " on different nodes" : "", " with ",
-                      DescribeShape(job.shape), num_tasks == 1 ? "" : " each");
+  return absl::StrCat(
+      "needs ", num_tasks, num_tasks == 1 ? " task" : " tasks",
+      job.spread == SpreadPolicy::kNode && num_tasks > 1 ? " on different nodes" : "", " with ",
+      DescribeShape(job.shape), num_tasks == 1 ? "" : " each");
 }
 
-std::vector<std::string> ExplainPending(const PendingJob& job, const std::vector<NodeSnapshot>& nodes,
-                                        int64_t nodes_max) {
+std::vector<std::string> ExplainPending(const PendingJob& job,
+                                        const std::vector<NodeSnapshot>& nodes, int64_t nodes_max) {
   std::vector<std::string> reasons = {DescribeNeed(job)};
   if (nodes.empty()) reasons.push_back("no node has joined the fabric yet");
   int64_t num_unnamed = 0;
@@ -77,7 +81,8 @@ std::vector<std::string> ExplainPending(const PendingJob& job, const std::vector
     } else {
       // Fits a task, but the gang as a whole does not fit.
       const int64_t room = job.spread == SpreadPolicy::kNode ? 1 : RoomOn(node, job.shape);
-      reasons.push_back(absl::StrCat(node.name, ": room for ", room, " of the ", job.ranks.size(), " tasks"));
+      reasons.push_back(
+          absl::StrCat(node.name, ": room for ", room, " of the ", job.ranks.size(), " tasks"));
     }
   }
   if (num_unnamed > 0) reasons.push_back(absl::StrCat("and ", num_unnamed, " more nodes"));

@@ -18,9 +18,10 @@ std::string FormatBytes(int64_t bytes);          // "512 MiB", "1.5 GiB"
 // "needs 2 tasks on different nodes with 2 CPUs, 1 GiB and 1 x86-amx each".
 std::string DescribeNeed(const PendingJob& job);
 
-// The need, then every blocker: one string per node, at most `nodes_max` of them and then "and 12 more nodes". `nodes` as they are
-// after what was placed before the job.
-std::vector<std::string> ExplainPending(const PendingJob& job, const std::vector<NodeSnapshot>& nodes,
+// The need, then every blocker: one string per node, at most `nodes_max` of them and then "and 12
+// more nodes". `nodes` as they are after what was placed before the job.
+std::vector<std::string> ExplainPending(const PendingJob& job,
+                                        const std::vector<NodeSnapshot>& nodes,
                                         int64_t nodes_max = 16);
 
 }  // namespace oneai::fabric

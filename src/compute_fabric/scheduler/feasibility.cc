@@ -24,7 +24,8 @@ std::vector<NodeSnapshot> Emptied(std::vector<NodeSnapshot> nodes) {
   return nodes;
 }
 
-// The devices asked for against those that exist: the alternative that comes nearest, in words. Empty: some node has enough.
+// The devices asked for against those that exist: the alternative that comes nearest, in words.
+// Empty: some node has enough.
 std::string DeviceShortage(const TaskShape& shape, const std::vector<NodeSnapshot>& nodes) {
   std::vector<std::string> shortages;
   for (const DeviceAlternative& wanted : shape.devices) {
@@ -38,8 +39,9 @@ std::string DeviceShortage(const TaskShape& shape, const std::vector<NodeSnapsho
     }
     if (most >= wanted.count) return "";
     shortages.push_back(most == 0 ? absl::StrCat("no node has a device of kind ", wanted.kind)
-                                  : absl::StrCat("asks for ", wanted.count, " ", wanted.kind, " per task; the most on one node is ",
-                                                 most, " (", where, ")"));
+                                  : absl::StrCat("asks for ", wanted.count, " ", wanted.kind,
+                                                 " per task; the most on one node is ", most, " (",
+                                                 where, ")"));
   }
   if (shortages.empty()) return "";
   std::set<std::string> kinds;
@@ -47,22 +49,28 @@ std::string DeviceShortage(const TaskShape& shape, const std::vector<NodeSnapsho
     for (const DeviceSnapshot& device : node.devices) kinds.insert(device.kind);
   }
   return absl::StrCat(absl::StrJoin(shortages, "; "),
-                      kinds.empty() ? "; the fabric has no devices"
-                                    : absl::StrCat("; the fabric's kinds: ", absl::StrJoin(kinds, ", ")));
+                      kinds.empty()
+                          ? "; the fabric has no devices"
+                          : absl::StrCat("; the fabric's kinds: ", absl::StrJoin(kinds, ", ")));
 }
 
 // Why not even one task fits on the empty fabric.
 std::string TaskShortage(const TaskShape& shape, const std::vector<NodeSnapshot>& nodes) {
-  const auto by_cpu = std::max_element(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a.cpu_milli < b.cpu_milli; });
+  const auto by_cpu =
+      std::max_element(nodes.begin(), nodes.end(),
+                       [](const auto& a, const auto& b) { return a.cpu_milli < b.cpu_milli; });
   if (by_cpu->cpu_milli < shape.cpu_milli) {
-    return absl::StrCat("resources.cpu_milli: asks for ", FormatCpus(shape.cpu_milli), " per task; the largest node, ",
-                        by_cpu->name, ", has ", FormatCpus(by_cpu->cpu_milli), " (", by_cpu->cpu_milli, "m)");
+    return absl::StrCat("resources.cpu_milli: asks for ", FormatCpus(shape.cpu_milli),
+                        " per task; the largest node, ", by_cpu->name, ", has ",
+                        FormatCpus(by_cpu->cpu_milli), " (", by_cpu->cpu_milli, "m)");
   }
-  const auto by_memory =
-      std::max_element(nodes.begin(), nodes.end(), [](const auto& a, const auto& b) { return a.memory_bytes < b.memory_bytes; });
+  const auto by_memory = std::max_element(
+      nodes.begin(), nodes.end(),
+      [](const auto& a, const auto& b) { return a.memory_bytes < b.memory_bytes; });
   if (by_memory->memory_bytes < shape.memory_bytes) {
-    return absl::StrCat("resources.memory_bytes: asks for ", FormatBytes(shape.memory_bytes), " per task; the largest node, ",
-                        by_memory->name, ", has ", FormatBytes(by_memory->memory_bytes));
+    return absl::StrCat("resources.memory_bytes: asks for ", FormatBytes(shape.memory_bytes),
+                        " per task; the largest node, ", by_memory->name, ", has ",
+                        FormatBytes(by_memory->memory_bytes));
   }
   if (std::string shortage = DeviceShortage(shape, nodes); !shortage.empty()) {
     return absl::StrCat("resources.devices: ", shortage);
@@ -70,7 +78,8 @@ std::string TaskShortage(const TaskShape& shape, const std::vector<NodeSnapshot>
   std::vector<std::string> per_node;
   for (const NodeSnapshot& node : nodes) {
     if (per_node.size() == 8) break;
-    per_node.push_back(absl::StrCat(node.name, ": ", absl::StrJoin(NodeBlockers(node, shape), ", ")));
+    per_node.push_back(
+        absl::StrCat(node.name, ": ", absl::StrJoin(NodeBlockers(node, shape), ", ")));
   }
   return absl::StrCat("resources: no node has all of it at once; ", absl::StrJoin(per_node, "; "));
 }
@@ -92,8 +101,8 @@ absl::Status CanEverFit(const PendingJob& job, const std::vector<NodeSnapshot>& 
         absl::StrCat("the job can never run on this fabric: ", TaskShortage(job.shape, empty)));
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("the job can never run on this fabric: num_tasks: it ", DescribeNeed(job), "; the largest that fits is ",
-                   num_fit, num_fit == 1 ? " task" : " tasks"));
+      absl::StrCat("the job can never run on this fabric: num_tasks: it ", DescribeNeed(job),
+                   "; the largest that fits is ", num_fit, num_fit == 1 ? " task" : " tasks"));
 }
 
 absl::Status QuotaCanEverAdmit(const PendingJob& job, const QueueSnapshot& queue) {
@@ -104,8 +113,8 @@ absl::Status QuotaCanEverAdmit(const PendingJob& job, const QueueSnapshot& queue
   const std::vector<std::string> blockers =
       QuotaBlockers(job.project, unused, job.shape, static_cast<int64_t>(job.ranks.size()));
   if (blockers.empty()) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat("the project's quota can never admit the job: ",
-                                                   absl::StrJoin(blockers, "; ")));
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the project's quota can never admit the job: ", absl::StrJoin(blockers, "; ")));
 }
 
 }  // namespace oneai::fabric

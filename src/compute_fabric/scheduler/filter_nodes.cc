@@ -27,19 +27,24 @@ int64_t NumDevices(const NodeSnapshot& node, const std::string& kind, bool empty
   });
 }
 
-int64_t NumTasksThatFit(const NodeSnapshot& node, const TaskShape& shape, const DeviceAlternative* device) {
+int64_t NumTasksThatFit(const NodeSnapshot& node, const TaskShape& shape,
+                        const DeviceAlternative* device) {
   if (!node.schedulable) return 0;
   int64_t fit = std::min({Times(node.cpu_milli_free(), shape.cpu_milli),
                           Times(node.memory_bytes_free(), shape.memory_bytes),
                           Times(NumPortsFree(node), shape.num_ports)});
-  if (device != nullptr) fit = std::min(fit, Times(NumDevices(node, device->kind, false), device->count));
+  if (device != nullptr)
+    fit = std::min(fit, Times(NumDevices(node, device->kind, false), device->count));
   return fit;
 }
 
-int64_t NumTasksThatFitEmpty(const NodeSnapshot& node, const TaskShape& shape, const DeviceAlternative* device) {
-  int64_t fit = std::min({Times(node.cpu_milli, shape.cpu_milli), Times(node.memory_bytes, shape.memory_bytes),
+int64_t NumTasksThatFitEmpty(const NodeSnapshot& node, const TaskShape& shape,
+                             const DeviceAlternative* device) {
+  int64_t fit = std::min({Times(node.cpu_milli, shape.cpu_milli),
+                          Times(node.memory_bytes, shape.memory_bytes),
                           Times(node.num_ports(), shape.num_ports)});
-  if (device != nullptr) fit = std::min(fit, Times(NumDevices(node, device->kind, true), device->count));
+  if (device != nullptr)
+    fit = std::min(fit, Times(NumDevices(node, device->kind, true), device->count));
   return fit;
 }
 
@@ -47,8 +52,8 @@ std::vector<std::string> NodeBlockers(const NodeSnapshot& node, const TaskShape&
   std::vector<std::string> blockers;
   if (!node.schedulable) blockers.push_back(node.unschedulable_reason);
   if (node.cpu_milli_free() < shape.cpu_milli) {
-    blockers.push_back(
-        absl::StrCat(FormatCpus(node.cpu_milli_free()), " free of ", FormatCpuNumber(node.cpu_milli)));
+    blockers.push_back(absl::StrCat(FormatCpus(node.cpu_milli_free()), " free of ",
+                                    FormatCpuNumber(node.cpu_milli)));
   }
   if (node.memory_bytes_free() < shape.memory_bytes) {
     blockers.push_back(absl::StrCat(FormatBytes(node.memory_bytes_free()), " memory free of ",

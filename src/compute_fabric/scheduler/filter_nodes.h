@@ -10,15 +10,17 @@
 
 namespace oneai::fabric {
 
-// How many more tasks of `shape` with `device` (null: none) fit on `node` now. 0 when it is not schedulable. `num_ports` of
-// the shape counts for each task.
-int64_t NumTasksThatFit(const NodeSnapshot& node, const TaskShape& shape, const DeviceAlternative* device);
+// How many more tasks of `shape` with `device` (null: none) fit on `node` now. 0 when it is not
+// schedulable. `num_ports` of the shape counts for each task.
+int64_t NumTasksThatFit(const NodeSnapshot& node, const TaskShape& shape,
+                        const DeviceAlternative* device);
 
 // The same on the empty node, whatever its state: what it could ever take.
-int64_t NumTasksThatFitEmpty(const NodeSnapshot& node, const TaskShape& shape, const DeviceAlternative* device);
+int64_t NumTasksThatFitEmpty(const NodeSnapshot& node, const TaskShape& shape,
+                             const DeviceAlternative* device);
 
-// Why one more task of `shape` does not fit on `node` ("1 CPU free of 2", "no x86-amx", "cordoned: disk swap"), every blocker.
-// Empty: one fits.
+// Why one more task of `shape` does not fit on `node` ("1 CPU free of 2", "no x86-amx", "cordoned:
+// disk swap"), every blocker. Empty: one fits.
 std::vector<std::string> NodeBlockers(const NodeSnapshot& node, const TaskShape& shape);
 
 // Usable devices of `kind`: healthy, and free unless `empty`.

@@ -8,7 +8,8 @@
 namespace oneai::fabric {
 namespace {
 
-// Free ports, beginning at a place that depends on the attempt: a port that was just closed may still be in TIME_WAIT.
+// Free ports, beginning at a place that depends on the attempt: a port that was just closed may
+// still be in TIME_WAIT.
 std::vector<int> TakePorts(NodeSnapshot& node, int64_t num_ports, uint64_t seed) {
   std::vector<int> ports;
   const int64_t range = node.num_ports();
@@ -30,7 +31,8 @@ std::vector<std::string> TakeDevices(NodeSnapshot& node, const DeviceAlternative
   return ids;
 }
 
-TaskPlacement Take(const PendingJob& job, int rank, NodeSnapshot& node, const DeviceAlternative* device) {
+TaskPlacement Take(const PendingJob& job, int rank, NodeSnapshot& node,
+                   const DeviceAlternative* device) {
   TaskPlacement task{.rank = rank, .node = node.name, .address = node.address};
   node.cpu_milli_used += job.shape.cpu_milli;
   node.memory_bytes_used += job.shape.memory_bytes;
@@ -50,15 +52,16 @@ struct Draft {
   std::map<std::string, int64_t> held;
 };
 
-Draft NewDraft(const PendingJob& job, const std::vector<NodeSnapshot>& nodes, const QueueSnapshot& queue) {
+Draft NewDraft(const PendingJob& job, const std::vector<NodeSnapshot>& nodes,
+               const QueueSnapshot& queue) {
   Draft draft{.nodes = nodes, .queue = queue};
   for (const std::string& node : job.nodes_held) ++draft.held[node];
   return draft;
 }
 
 // How many of `num_tasks` the project's quota admits with this device.
-int64_t NumWithinQuota(const PendingJob& job, const QueueSnapshot& queue, const DeviceAlternative* device,
-                       int64_t num_tasks) {
+int64_t NumWithinQuota(const PendingJob& job, const QueueSnapshot& queue,
+                       const DeviceAlternative* device, int64_t num_tasks) {
   TaskShape shape = job.shape;
   shape.devices.clear();
   if (device != nullptr) shape.devices.push_back(*device);
@@ -71,7 +74,8 @@ void Extend(const PendingJob& job, const DeviceAlternative* device, Draft& draft
   const size_t first = draft.tasks.size();
   const int64_t wanted =
       NumWithinQuota(job, draft.queue, device, static_cast<int64_t>(job.ranks.size() - first));
-  std::vector<std::string> chosen = RankNodes(draft.nodes, job.shape, device, job.spread, wanted, draft.held);
+  std::vector<std::string> chosen =
+      RankNodes(draft.nodes, job.shape, device, job.spread, wanted, draft.held);
   std::vector<TaskPlacement> placed;
   for (size_t i = 0; i < chosen.size(); ++i) {
     auto node = std::find_if(draft.nodes.begin(), draft.nodes.end(),
@@ -85,7 +89,8 @@ void Extend(const PendingJob& job, const DeviceAlternative* device, Draft& draft
 
 }  // namespace
 
-std::vector<TaskPlacement> CommitJob(const PendingJob& job, std::vector<NodeSnapshot>& nodes, QueueSnapshot& queue) {
+std::vector<TaskPlacement> CommitJob(const PendingJob& job, std::vector<NodeSnapshot>& nodes,
+                                     QueueSnapshot& queue) {
   const std::vector<const DeviceAlternative*> devices = RankDevices(job.shape);
   const auto install = [&](Draft& draft) {
     nodes = std::move(draft.nodes);

@@ -26,7 +26,8 @@ void HoldNodesFor(const PendingJob& job, absl::Time now, std::vector<NodeSnapsho
   if (room < wanted) return;
   for (NodeSnapshot* node : useful) {
     node->schedulable = false;
-    node->unschedulable_reason = absl::StrCat("held for ", job.id, ", which has waited long for its gang");
+    node->unschedulable_reason =
+        absl::StrCat("held for ", job.id, ", which has waited long for its gang");
   }
 }
 

@@ -9,8 +9,8 @@
 
 namespace oneai::fabric {
 
-// The pending jobs by priority (higher first), then submit time, then id. Total, so that equal snapshots give equal plans.
-// The pointers borrow from `jobs`.
+// The pending jobs by priority (higher first), then submit time, then id. Total, so that equal
+// snapshots give equal plans. The pointers borrow from `jobs`.
 std::vector<const PendingJob*> OrderJobs(const std::vector<PendingJob>& jobs);
 
 }  // namespace oneai::fabric

@@ -24,20 +24,23 @@ PendingJob Remainder(const PendingJob& job, const std::vector<TaskPlacement>& pl
 PlacementPlan Plan(const ClusterSnapshot& snapshot, absl::Time now) {
   PlacementPlan plan;
   std::vector<NodeSnapshot> nodes = snapshot.nodes;
-  std::sort(nodes.begin(), nodes.end(), [](const NodeSnapshot& a, const NodeSnapshot& b) { return a.name < b.name; });
+  std::sort(nodes.begin(), nodes.end(),
+            [](const NodeSnapshot& a, const NodeSnapshot& b) { return a.name < b.name; });
   std::map<std::string, QueueSnapshot> queues = snapshot.queues;
   for (const PendingJob* job : OrderJobs(snapshot.pending)) {
     if (job->ranks.empty()) continue;
     QueueSnapshot& queue = queues[job->project];
     const int64_t least = job->gang ? static_cast<int64_t>(job->ranks.size()) : 1;
-    if (std::vector<std::string> blockers = QuotaBlockers(job->project, queue, job->shape, least); !blockers.empty()) {
+    if (std::vector<std::string> blockers = QuotaBlockers(job->project, queue, job->shape, least);
+        !blockers.empty()) {
       plan.pending.push_back({job->id, std::move(blockers)});
       continue;
     }
     std::vector<TaskPlacement> tasks = CommitJob(*job, nodes, queue);
     if (tasks.size() < job->ranks.size()) {
       const PendingJob rest = Remainder(*job, tasks);
-      std::vector<std::string> reasons = QuotaBlockers(rest.project, queue, rest.shape, job->gang ? least : 1);
+      std::vector<std::string> reasons =
+          QuotaBlockers(rest.project, queue, rest.shape, job->gang ? least : 1);
       if (reasons.empty()) reasons = ExplainPending(rest, nodes);
       plan.pending.push_back({job->id, std::move(reasons)});
       HoldNodesFor(rest, now, nodes);

@@ -4,7 +4,8 @@
 //
 //   order jobs -> quota -> filter nodes -> rank nodes -> commit gang -> (hold nodes) -> explain
 //
-// Cheap phases come first: ordering and quota look at no node; filtering looks at each node once; ranking only at those left.
+// Cheap phases come first: ordering and quota look at no node; filtering looks at each node once;
+// ranking only at those left.
 #pragma once
 
 #include "absl/time/time.h"
@@ -12,9 +13,9 @@
 
 namespace oneai::fabric {
 
-// Decides placements for the pending jobs. Every job of `snapshot.pending` that is not placed whole has its reasons in the
-// result. Never over-allocates a node or a quota; a gang is placed whole or not at all; equal arguments give equal plans.
-// O(jobs x nodes).
+// Decides placements for the pending jobs. Every job of `snapshot.pending` that is not placed whole
+// has its reasons in the result. Never over-allocates a node or a quota; a gang is placed whole or
+// not at all; equal arguments give equal plans. O(jobs x nodes).
 PlacementPlan Plan(const ClusterSnapshot& snapshot, absl::Time now);
 
 }  // namespace oneai::fabric

@@ -18,36 +18,41 @@ struct Candidate {
 // Smaller is better; the last word among candidates that the policy finds equal.
 auto NearEqualOrder(const Candidate& candidate, const DeviceAlternative* device) {
   const bool wastes_devices = device == nullptr && !candidate.node->devices.empty();
-  return std::make_tuple(wastes_devices, candidate.node->cpu_milli_free(), std::cref(candidate.node->name));
+  return std::make_tuple(wastes_devices, candidate.node->cpu_milli_free(),
+                         std::cref(candidate.node->name));
 }
 
-std::vector<std::string> Pack(std::vector<Candidate> candidates, const DeviceAlternative* device, int64_t num_tasks) {
+std::vector<std::string> Pack(std::vector<Candidate> candidates, const DeviceAlternative* device,
+                              int64_t num_tasks) {
   std::vector<std::string> chosen;
   while (static_cast<int64_t>(chosen.size()) < num_tasks && !candidates.empty()) {
     const int64_t rest = num_tasks - static_cast<int64_t>(chosen.size());
-    auto best = std::min_element(candidates.begin(), candidates.end(), [&](const Candidate& a, const Candidate& b) {
-      auto key = [&](const Candidate& c) {
-        const bool takes_all = c.room >= rest;
-        return std::make_tuple(!takes_all, takes_all ? c.room : -c.room, -c.held);
-      };
-      if (key(a) != key(b)) return key(a) < key(b);
-      return NearEqualOrder(a, device) < NearEqualOrder(b, device);
-    });
+    auto best = std::min_element(
+        candidates.begin(), candidates.end(), [&](const Candidate& a, const Candidate& b) {
+          auto key = [&](const Candidate& c) {
+            const bool takes_all = c.room >= rest;
+            return std::make_tuple(!takes_all, takes_all ? c.room : -c.room, -c.held);
+          };
+          if (key(a) != key(b)) return key(a) < key(b);
+          return NearEqualOrder(a, device) < NearEqualOrder(b, device);
+        });
     for (int64_t i = 0; i < std::min(rest, best->room); ++i) chosen.push_back(best->node->name);
     candidates.erase(best);
   }
   return chosen;
 }
 
-std::vector<std::string> SpreadOut(std::vector<Candidate> candidates, const DeviceAlternative* device,
-                                   SpreadPolicy spread, int64_t num_tasks) {
+std::vector<std::string> SpreadOut(std::vector<Candidate> candidates,
+                                   const DeviceAlternative* device, SpreadPolicy spread,
+                                   int64_t num_tasks) {
   std::vector<std::string> chosen;
   while (static_cast<int64_t>(chosen.size()) < num_tasks) {
     Candidate* best = nullptr;
     for (Candidate& candidate : candidates) {
       if (candidate.room == 0 || (spread == SpreadPolicy::kNode && candidate.held > 0)) continue;
       if (best == nullptr || candidate.held < best->held ||
-          (candidate.held == best->held && NearEqualOrder(candidate, device) < NearEqualOrder(*best, device))) {
+          (candidate.held == best->held &&
+           NearEqualOrder(candidate, device) < NearEqualOrder(*best, device))) {
         best = &candidate;
       }
     }
@@ -65,15 +70,16 @@ std::vector<const DeviceAlternative*> RankDevices(const TaskShape& shape) {
   if (shape.devices.empty()) return {nullptr};
   std::vector<const DeviceAlternative*> order;
   for (const DeviceAlternative& device : shape.devices) order.push_back(&device);
-  std::stable_sort(order.begin(), order.end(), [](const DeviceAlternative* a, const DeviceAlternative* b) {
-    return a->relative_throughput > b->relative_throughput;
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [](const DeviceAlternative* a, const DeviceAlternative* b) {
+                     return a->relative_throughput > b->relative_throughput;
+                   });
   return order;
 }
 
 std::vector<std::string> RankNodes(const std::vector<NodeSnapshot>& nodes, const TaskShape& shape,
-                                   const DeviceAlternative* device, SpreadPolicy spread, int64_t num_tasks,
-                                   std::map<std::string, int64_t> held) {
+                                   const DeviceAlternative* device, SpreadPolicy spread,
+                                   int64_t num_tasks, std::map<std::string, int64_t> held) {
   std::vector<Candidate> candidates;
   for (const NodeSnapshot& node : nodes) {
     const int64_t room = NumTasksThatFit(node, shape, device);

@@ -11,18 +11,21 @@
 
 namespace oneai::fabric {
 
-// The device choices of a task in the order to try them: higher relative throughput first, then as the job lists them.
-// A job without devices has the one choice null. The pointers borrow from `shape`.
+// The device choices of a task in the order to try them: higher relative throughput first, then as
+// the job lists them. A job without devices has the one choice null. The pointers borrow from
+// `shape`.
 std::vector<const DeviceAlternative*> RankDevices(const TaskShape& shape);
 
-// Where `num_tasks` tasks should go: a node name per task, as many as fit (fewer than asked when the cluster is too full).
-// `held`: how many tasks of the job each node has already.
-//   kPack: the node that takes all of the rest with least to spare, else the one that takes most: as few nodes as possible.
-//   kNode: nodes that hold none, one task each. kNodePreferred: the same, then over again with those that hold fewest.
-// Among near-equals: nodes without devices first for a task that needs none (keep accelerators free), then the fuller node
-// (keep big holes whole), then by name, so that nodes fill in a steady order.
+// Where `num_tasks` tasks should go: a node name per task, as many as fit (fewer than asked when
+// the cluster is too full). `held`: how many tasks of the job each node has already.
+//   kPack: the node that takes all of the rest with least to spare, else the one that takes most:
+//   as few nodes as possible. kNode: nodes that hold none, one task each. kNodePreferred: the same,
+//   then over again with those that hold fewest.
+// Among near-equals: nodes without devices first for a task that needs none (keep accelerators
+// free), then the fuller node (keep big holes whole), then by name, so that nodes fill in a steady
+// order.
 std::vector<std::string> RankNodes(const std::vector<NodeSnapshot>& nodes, const TaskShape& shape,
-                                   const DeviceAlternative* device, SpreadPolicy spread, int64_t num_tasks,
-                                   std::map<std::string, int64_t> held);
+                                   const DeviceAlternative* device, SpreadPolicy spread,
+                                   int64_t num_tasks, std::map<std::string, int64_t> held);
 
 }  // namespace oneai::fabric

@@ -131,7 +131,8 @@ void CheckEveryJobIsPlacedOrExplained(const ClusterSnapshot& s, const PlacementP
     for (const JobPlacement& placement : plan.placements) {
       if (placement.job_id == job.id) num_placed += placement.tasks.size();
     }
-    EXPECT_TRUE(!job.gang || num_placed == 0 || num_placed == job.ranks.size()) << "a gang was split";
+    EXPECT_TRUE(!job.gang || num_placed == 0 || num_placed == job.ranks.size())
+        << "a gang was split";
     const bool explained =
         std::any_of(plan.pending.begin(), plan.pending.end(), [&](const PendingReason& r) {
           return r.job_id == job.id && !r.reasons.empty() && !r.reasons[0].empty();

@@ -1,0 +1,217 @@
+#include "compute_fabric/controller/fabric_state.h"
+
+#include <set>
+#include <tuple>
+
+#include "absl/strings/numbers.h"
+
+namespace oneai::fabric {
+namespace {
+
+constexpr char kEpochKey[] = "meta/epoch";
+constexpr int kUpdateTriesMax = 32;
+
+using DesiredTask = std::tuple<std::string, int, int>;  // node, rank, attempt
+
+std::set<DesiredTask> DesiredOf(const v1::Job* job) {
+  std::set<DesiredTask> desired;
+  if (job == nullptr) return desired;
+  for (const v1::Task& task : job->tasks()) {
+    if (IsDesired(task)) desired.emplace(task.node(), task.rank(), task.attempt());
+  }
+  return desired;
+}
+
+}  // namespace
+
+bool IsDesired(const v1::Task& task) {
+  return task.state() == v1::TASK_ASSIGNED || task.state() == v1::TASK_RUNNING;
+}
+
+absl::Status FabricState::Load() {
+  const absl::StatusOr<KeyValue> before = store_->Get(kEpochKey);
+  if (!before.ok() && !absl::IsNotFound(before.status())) return before.status();
+  if (before.ok() && !absl::SimpleAtoi(before->value, &epoch_)) {
+    return absl::DataLossError("store key meta/epoch does not hold a number");
+  }
+  ++epoch_;
+  Transaction raise;
+  raise.If(kEpochKey, before.ok() ? before->mod_revision : 0).Put(kEpochKey, absl::StrCat(epoch_));
+  ASSIGN_OR_RETURN(epoch_revision_, store_->Commit(raise));
+  RETURN_IF_ERROR(jobs_.Load(*store_));
+  RETURN_IF_ERROR(nodes_.Load(*store_));
+  RETURN_IF_ERROR(endpoints_.Load(*store_));
+  RETURN_IF_ERROR(queues_.Load(*store_));
+  RETURN_IF_ERROR(events_.Load(*store_));
+  absl::MutexLock lock(&mu_);
+  desired_floor_ = epoch_revision_;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> FabricState::Commit(Transaction transaction) {
+  transaction.If(kEpochKey, epoch_revision_);
+  absl::StatusOr<int64_t> revision = store_->Commit(transaction);
+  if (absl::IsAborted(revision.status())) {
+    const absl::StatusOr<KeyValue> epoch = store_->Get(kEpochKey);
+    if (epoch.ok() && epoch->mod_revision != epoch_revision_) {
+      return absl::FailedPreconditionError(
+          "another controller has taken over this store; this one may not write any more");
+    }
+  }
+  return revision;
+}
+
+template <typename Message>
+absl::StatusOr<Record<Message>> FabricState::Update(VersionedTable<Message>& table,
+                                                    const std::string& id, bool create,
+                                                    Change<Message> change) {
+  for (int i = 0; i < kUpdateTriesMax; ++i) {
+    const Record<Message> before = table.Find(id);
+    if (before.value == nullptr && !create)
+      return absl::NotFoundError(absl::StrCat("no ", table.KeyOf(id)));
+    auto after = std::make_shared<Message>();
+    if (before.value != nullptr) *after = *before.value;
+    EventDrafts drafts;
+    if (!change(*after, drafts)) return before;
+    Transaction transaction;
+    transaction.If(table.KeyOf(id), before.revision)
+        .Put(table.KeyOf(id), after->SerializeAsString());
+    const std::vector<v1::Event> events = events_.Add(drafts, Now(), transaction);
+    const absl::StatusOr<int64_t> revision = Commit(std::move(transaction));
+    if (absl::IsAborted(revision.status())) {
+      RETURN_IF_ERROR(table.Refresh(*store_, id));
+      continue;
+    }
+    RETURN_IF_ERROR(revision.status());
+    if constexpr (std::is_same_v<Message, v1::Job>) after->set_revision(*revision);
+    table.Install(id, after, *revision);
+    events_.Install(events);
+    if constexpr (std::is_same_v<Message, v1::Job>) {
+      Installed(before.value.get(), *after, *revision);
+    } else {
+      Wake();
+    }
+    return Record<Message>{after, *revision};
+  }
+  return absl::AbortedError(absl::StrCat(table.KeyOf(id), " changes too often; try again"));
+}
+
+absl::StatusOr<JobRecord> FabricState::UpdateJob(const std::string& id, Change<v1::Job> change) {
+  return Update<v1::Job>(jobs_, id, false, change);
+}
+absl::StatusOr<Record<v1::Endpoint>> FabricState::UpdateEndpoint(const std::string& name,
+                                                                 Change<v1::Endpoint> change) {
+  return Update<v1::Endpoint>(endpoints_, name, false, change);
+}
+absl::StatusOr<Record<v1::Node>> FabricState::UpdateNode(const std::string& name,
+                                                         Change<v1::Node> change) {
+  return Update<v1::Node>(nodes_, name, true, change);
+}
+absl::StatusOr<Record<v1::Queue>> FabricState::UpdateQueue(const std::string& project,
+                                                           Change<v1::Queue> change) {
+  return Update<v1::Queue>(queues_, project, true, change);
+}
+
+absl::StatusOr<JobRecord> FabricState::CreateJob(const v1::Job& job, const std::string& request_key,
+                                                 const EventDrafts& drafts,
+                                                 const v1::Endpoint* endpoint,
+                                                 int64_t endpoint_revision) {
+  Transaction transaction;
+  std::shared_ptr<v1::Endpoint> served;
+  if (endpoint != nullptr) {
+    served = std::make_shared<v1::Endpoint>(*endpoint);
+    served->set_job_id(job.id());
+    const std::string key = endpoints_.KeyOf(served->spec().name());
+    transaction.If(key, endpoint_revision).Put(key, served->SerializeAsString());
+  }
+  transaction.If(jobs_.KeyOf(job.id()), 0).If(request_key, 0);
+  transaction.Put(jobs_.KeyOf(job.id()), job.SerializeAsString()).Put(request_key, job.id());
+  const std::vector<v1::Event> events = events_.Add(drafts, Now(), transaction);
+  ASSIGN_OR_RETURN(const int64_t revision, Commit(std::move(transaction)));
+  auto value = std::make_shared<v1::Job>(job);
+  value->set_revision(revision);
+  // The endpoint first: a job of kind "serve" whose endpoint names another job is taken for a
+  // leftover.
+  if (served != nullptr) endpoints_.Install(served->spec().name(), served, revision);
+  jobs_.Install(job.id(), value, revision);
+  events_.Install(events);
+  Installed(nullptr, *value, revision);
+  return JobRecord{value, revision};
+}
+
+absl::StatusOr<JobRecord> FabricState::CommitPlacement(const JobRecord& job,
+                                                       const JobPlacement& placement,
+                                                       const std::vector<Record<v1::Node>>& nodes) {
+  auto after = std::make_shared<v1::Job>(*job.value);
+  EventDrafts drafts;
+  ApplyPlacement(*after, placement, Now(), drafts);
+  Transaction transaction;
+  transaction.If(jobs_.KeyOf(after->id()), job.revision)
+      .Put(jobs_.KeyOf(after->id()), after->SerializeAsString());
+  for (const Record<v1::Node>& node : nodes) {
+    transaction.If(nodes_.KeyOf(node.value->info().name()), node.revision);
+  }
+  const std::vector<v1::Event> events = events_.Add(drafts, Now(), transaction);
+  ASSIGN_OR_RETURN(const int64_t revision, Commit(std::move(transaction)));
+  after->set_revision(revision);
+  jobs_.Install(after->id(), after, revision);
+  events_.Install(events);
+  Installed(job.value.get(), *after, revision);
+  return JobRecord{after, revision};
+}
+
+absl::Status FabricState::DeleteEndpoint(const std::string& name) {
+  const Record<v1::Endpoint> endpoint = endpoints_.Find(name);
+  if (endpoint.value == nullptr) return absl::OkStatus();
+  Transaction transaction;
+  transaction.If(endpoints_.KeyOf(name), endpoint.revision).Delete(endpoints_.KeyOf(name));
+  RETURN_IF_ERROR(Commit(std::move(transaction)).status());
+  endpoints_.Erase(name);
+  Wake();
+  return absl::OkStatus();
+}
+
+void FabricState::Installed(const v1::Job* before, const v1::Job& after, int64_t revision) {
+  const std::set<DesiredTask> old_tasks = DesiredOf(before);
+  const std::set<DesiredTask> new_tasks = DesiredOf(&after);
+  absl::MutexLock lock(&mu_);
+  const auto raise = [&](const std::set<DesiredTask>& these, const std::set<DesiredTask>& others) {
+    for (const DesiredTask& task : these) {
+      if (others.count(task) > 0) continue;
+      int64_t& desired = desired_revisions_[std::get<0>(task)];
+      desired = std::max(desired, revision);
+    }
+  };
+  raise(old_tasks, new_tasks);
+  raise(new_tasks, old_tasks);
+  ++version_;
+  changed_.SignalAll();
+}
+
+void FabricState::Wake() {
+  absl::MutexLock lock(&mu_);
+  ++version_;
+  changed_.SignalAll();
+}
+
+int64_t FabricState::version() const {
+  absl::MutexLock lock(&mu_);
+  return version_;
+}
+
+int64_t FabricState::WaitForChange(int64_t seen, absl::Duration timeout) const {
+  const absl::Time deadline = absl::Now() + timeout;
+  absl::MutexLock lock(&mu_);
+  while (version_ <= seen) {
+    if (changed_.WaitWithDeadline(&mu_, deadline)) break;
+  }
+  return version_;
+}
+
+int64_t FabricState::DesiredRevision(const std::string& node) const {
+  absl::MutexLock lock(&mu_);
+  const auto it = desired_revisions_.find(node);
+  return it == desired_revisions_.end() ? desired_floor_ : std::max(it->second, desired_floor_);
+}
+
+}  // namespace oneai::fabric

@@ -1,0 +1,124 @@
+// File: compute_fabric/controller/fabric_state.h
+//
+// The fabric's durable state as the controller sees it: the store's records in memory, and the one
+// way to change them.
+//
+//   read record -> change a copy -> commit (compare: record and epoch unchanged) -> install -> wake
+//   watchers
+//
+// Nothing is visible before it is on stable storage, and no lock is held while it is written.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "base/store/store.h"
+#include "compute_fabric/controller/versioned_table.h"
+#include "compute_fabric/events/event_log.h"
+#include "compute_fabric/jobs/job_lifecycle.h"
+#include "oneai/fabric/v1/endpoint.pb.h"
+#include "oneai/fabric/v1/job.pb.h"
+#include "oneai/fabric/v1/node.pb.h"
+
+namespace oneai::fabric {
+
+using JobRecord = Record<v1::Job>;
+
+// A change of one record: edits the copy and adds events; false leaves everything as it is.
+template <typename Message>
+using Change = absl::FunctionRef<bool(Message&, EventDrafts&)>;
+
+// Thread-safe. `store` and `clock` must outlive it.
+class FabricState {
+ public:
+  FabricState(Store* store, const Clock* clock) : store_(store), clock_(clock) {}
+
+  // Raises the epoch, which shuts out every earlier controller, and reads everything. DataLoss.
+  absl::Status Load();
+  int64_t epoch() const { return epoch_; }
+
+  const VersionedTable<v1::Job>& jobs() const { return jobs_; }
+  const VersionedTable<v1::Node>& nodes() const { return nodes_; }
+  const VersionedTable<v1::Endpoint>& endpoints() const { return endpoints_; }
+  const VersionedTable<v1::Queue>& queues() const { return queues_; }
+  const EventLog& events() const { return events_; }
+  Store& store() { return *store_; }
+  absl::Time Now() const { return clock_->Now(); }
+
+  // Changes a record, from the newest one however often others get in between (bounded). `extra` is
+  // committed with it when the change is made. NotFound (jobs, endpoints), FailedPrecondition
+  // (another controller took over), ResourceExhausted (disk full).
+  absl::StatusOr<JobRecord> UpdateJob(const std::string& id, Change<v1::Job> change);
+  absl::StatusOr<Record<v1::Endpoint>> UpdateEndpoint(const std::string& name,
+                                                      Change<v1::Endpoint> change);
+  // These make the record when there is none.
+  absl::StatusOr<Record<v1::Node>> UpdateNode(const std::string& name, Change<v1::Node> change);
+  absl::StatusOr<Record<v1::Queue>> UpdateQueue(const std::string& project,
+                                                Change<v1::Queue> change);
+
+  // Writes a new job under its request key, and the endpoint that it serves (`endpoint` with its
+  // job id filled in, when it is still the one of `endpoint_revision`; 0: new): all or none.
+  // Aborted: job or request exist, or the endpoint has changed.
+  absl::StatusOr<JobRecord> CreateJob(const v1::Job& job, const std::string& request_key,
+                                      const EventDrafts& events,
+                                      const v1::Endpoint* endpoint = nullptr,
+                                      int64_t endpoint_revision = 0);
+  // Changes a job only if it and the nodes are still those of the snapshot. Aborted: plan again.
+  absl::StatusOr<JobRecord> CommitPlacement(const JobRecord& job, const JobPlacement& placement,
+                                            const std::vector<Record<v1::Node>>& nodes);
+  absl::Status DeleteEndpoint(const std::string& name);
+  // Any other transaction, under the epoch.
+  absl::StatusOr<int64_t> Commit(Transaction transaction);
+
+  // Rises with every change. Waits until it is above `seen` or `timeout` has passed; returns the
+  // present one. At most this long, also after Close().
+  int64_t version() const;
+  int64_t WaitForChange(int64_t seen, absl::Duration timeout) const;
+  // For changes outside the store that watchers should look at.
+  void Wake();
+
+  // The revision at which the tasks that should run on `node` last changed; never 0.
+  int64_t DesiredRevision(const std::string& node) const;
+
+ private:
+  template <typename Message>
+  absl::StatusOr<Record<Message>> Update(VersionedTable<Message>& table, const std::string& id,
+                                         bool create, Change<Message> change);
+  void Installed(const v1::Job* before, const v1::Job& after, int64_t revision);
+
+  Store* const store_;
+  const Clock* const clock_;
+  int64_t epoch_ = 0;           // constant after Load
+  int64_t epoch_revision_ = 0;  // constant after Load
+
+  VersionedTable<v1::Job> jobs_{"jobs/"};
+  VersionedTable<v1::Node> nodes_{"nodes/"};
+  VersionedTable<v1::Endpoint> endpoints_{"endpoints/"};
+  VersionedTable<v1::Queue> queues_{"queues/"};
+  EventLog events_;
+
+  mutable absl::Mutex mu_;
+  mutable absl::CondVar changed_;
+  int64_t version_ ABSL_GUARDED_BY(mu_) = 1;
+  int64_t desired_floor_ ABSL_GUARDED_BY(mu_) = 1;
+  std::map<std::string, int64_t> desired_revisions_ ABSL_GUARDED_BY(mu_);
+};
+
+// The label that ties a job of kind "serve" to its endpoint.
+inline constexpr char kEndpointLabel[] = "oneai-endpoint";
+
+// The task should be on its node: ASSIGNED or RUNNING. A task that is not desired is stopped by its
+// node.
+bool IsDesired(const v1::Task& task);
+
+}  // namespace oneai::fabric

@@ -1,0 +1,90 @@
+// File: compute_fabric/controller/hooks.h
+//
+// What the controller is given by main: settings, and the few things it must ask of packages that
+// it may not include.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/auth/access.h"
+#include "oneai/fabric/v1/job.pb.h"
+
+namespace oneai::fabric {
+
+// Whether `identity` may submit the job: data policies. An error reaches the user as it is.
+using AdmissionCheck =
+    std::function<absl::Status(const v1::JobSpec& spec, const Identity& identity)>;
+
+// A kind of job that the platform brings. `validate` checks config_json and may set other fields of
+// the spec (data, env); `argv` is the command of each task, its program looked up by the node
+// beside its own.
+struct JobKind {
+  std::string name;
+  std::function<absl::Status(absl::string_view config_json, v1::JobSpec& spec)> validate;
+  std::vector<std::string> argv;
+};
+
+// Certificate and key of spiffe://oneai/job/<job id>, valid for `address`.
+struct TaskIdentity {
+  std::string certificate_pem;
+  std::string private_key_pem;
+  std::string ca_pem;
+};
+using IssueTaskIdentity = std::function<absl::StatusOr<TaskIdentity>(const std::string& job_id,
+                                                                     const std::string& address)>;
+
+// Something that a principal did or was refused. Called without a lock held; must not call back.
+struct AuditEntry {
+  Identity identity;
+  std::string action;    // "job.submit", "job.cancel", "endpoint.deploy", "node.cordon", ...
+  std::string resource;  // "job/job-x"
+  bool allowed = true;
+  std::string detail;
+};
+using AuditSink = std::function<void(const AuditEntry& entry)>;
+
+// A model reference made exact. NotFound: no such model or version.
+struct ResolvedModel {
+  std::string name_at_version;  // "retail/shakespeare@2"
+  std::string dir;              // absolute, seen by all nodes
+};
+using ResolveModel = std::function<absl::StatusOr<ResolvedModel>(const std::string& reference,
+                                                                 const Identity& identity)>;
+
+struct ControllerHooks {
+  AdmissionCheck admission;          // empty: everything is admitted
+  std::vector<JobKind> kinds;        // "serve" is needed for endpoints
+  IssueTaskIdentity issue_identity;  // empty: tasks get no certificate
+  AuditSink audit;                   // empty: none
+  ResolveModel resolve_model;        // empty: no endpoints
+};
+
+struct ControllerOptions {
+  std::filesystem::path log_dir;       // <state dir>/logs
+  std::filesystem::path artifact_dir;  // on storage that all nodes see
+  std::filesystem::path registry_dir;
+
+  // Without a heartbeat for this long a node is LOST: no new tasks. Shorter replaces sooner, longer
+  // forgives more.
+  absl::Duration lease = absl::Seconds(5);
+  // How long after its lease a lost node may still run tasks: its shims' fence (oneai-node
+  // --fence-ms). Only then are its tasks LOST and placed again; shorter than the fence would run a
+  // task twice.
+  absl::Duration node_fence = absl::Seconds(30);
+  // How often the loop looks at the time when nothing happens.
+  absl::Duration tick = absl::Milliseconds(100);
+  // Calls that wait (watch, follow) at the same time; each holds a thread. More are refused with
+  // RESOURCE_EXHAUSTED.
+  int streams_max = 256;
+  // Bytes kept of each task's output and of its metrics.
+  int64_t log_bytes_max = int64_t{256} << 20;
+};
+
+}  // namespace oneai::fabric

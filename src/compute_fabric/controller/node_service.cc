@@ -1,0 +1,67 @@
+#include "absl/strings/str_cat.h"
+#include "compute_fabric/controller/service_call.h"
+#include "compute_fabric/jobs/job_spec.h"
+#include "oneai/fabric/v1/node.grpc.pb.h"
+
+namespace oneai::fabric {
+namespace {
+
+class NodeServiceImpl final : public v1::NodeService::Service {
+ public:
+  explicit NodeServiceImpl(const ServiceDeps& deps) : deps_(deps) {}
+
+  grpc::Status Heartbeat(grpc::ServerContext* context, const v1::HeartbeatRequest* request,
+                         v1::HeartbeatResponse* response) override {
+    return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckPermission(caller, Permission::kAgent, ""));
+      if (caller.principal.name() != request->node().name()) {
+        return absl::PermissionDeniedError(absl::StrCat(
+            "the certificate is of node ", caller.principal.name(), ", but the heartbeat says ",
+            request->node().name().substr(0, kNameLengthMax)));
+      }
+      return Answer(deps_.sessions->Heartbeat(
+                        *request, [&] { return context->IsCancelled() || !deps_.gate->is_open(); }),
+                    response);
+    });
+  }
+  grpc::Status AppendLog(grpc::ServerContext* context, const v1::AppendLogRequest* request,
+                         v1::AppendLogResponse* response) override {
+    return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckPermission(caller, Permission::kAgent, ""));
+      return Answer(deps_.sessions->AppendLog(*request, caller.principal.name()), response);
+    });
+  }
+  grpc::Status ListNodes(grpc::ServerContext* context, const v1::ListNodesRequest*,
+                         v1::ListNodesResponse* response) override {
+    return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckPermission(caller, Permission::kViewFabric, ""));
+      for (const v1::Node& node : deps_.sessions->List()) *response->add_nodes() = node;
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status GetNode(grpc::ServerContext* context, const v1::GetNodeRequest* request,
+                       v1::Node* response) override {
+    return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
+      RETURN_IF_ERROR(CheckPermission(caller, Permission::kViewFabric, ""));
+      return Answer(deps_.sessions->Get(request->name()), response);
+    });
+  }
+  grpc::Status SetNodeSchedulable(grpc::ServerContext* context,
+                                  const v1::SetNodeSchedulableRequest* request,
+                                  v1::Node* response) override {
+    return ServeCall(deps_, *context, [&](const Identity& caller) {
+      return Answer(deps_.sessions->SetSchedulable(*request, caller), response);
+    });
+  }
+
+ private:
+  const ServiceDeps deps_;
+};
+
+}  // namespace
+
+std::unique_ptr<grpc::Service> NewNodeService(const ServiceDeps& deps) {
+  return std::make_unique<NodeServiceImpl>(deps);
+}
+
+}  // namespace oneai::fabric

@@ -1,0 +1,270 @@
+#include "compute_fabric/controller/schedule_loop.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/files/files.h"
+#include "base/log/log.h"
+#include "base/status.h"
+#include "compute_fabric/controller/cluster_view.h"
+#include "compute_fabric/jobs/job_state.h"
+#include "compute_fabric/jobs/job_steps.h"
+#include "compute_fabric/scheduler/plan.h"
+
+namespace oneai::fabric {
+namespace {
+
+constexpr int64_t kLastOutputBytes = 2048;
+constexpr int kLastOutputLines = 12;
+// How long after a failure its output may still be on the way from the node.
+constexpr absl::Duration kLastOutputWait = absl::Seconds(3);
+
+const Record<v1::Node>* FindNode(const std::vector<Record<v1::Node>>& nodes,
+                                 const std::string& name) {
+  const auto it = std::find_if(nodes.begin(), nodes.end(),
+                               [&](const auto& n) { return n.value->info().name() == name; });
+  return it == nodes.end() ? nullptr : &*it;
+}
+
+// The last lines of `text`, whole.
+std::string LastLines(absl::string_view text) {
+  while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
+  size_t start = text.size();
+  for (int i = 0; i < kLastOutputLines && start != absl::string_view::npos && start > 0; ++i) {
+    start = text.rfind('\n', start - 1);
+  }
+  if (start == absl::string_view::npos || start == 0) return Printable(text, kLastOutputBytes);
+  return Printable(text.substr(start + 1), kLastOutputBytes);
+}
+
+bool SameReasons(const v1::Job& job, const std::vector<std::string>& reasons) {
+  return std::equal(job.reasons().begin(), job.reasons().end(), reasons.begin(), reasons.end());
+}
+
+}  // namespace
+
+void ScheduleLoop::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void ScheduleLoop::Stop() {
+  {
+    absl::MutexLock lock(&mu_);
+    stopping_ = true;
+  }
+  state_->Wake();
+  if (thread_.joinable()) thread_.join();
+}
+
+void ScheduleLoop::Run() {
+  bool failing = false;
+  while (true) {
+    {
+      absl::MutexLock lock(&mu_);
+      if (stopping_) return;
+    }
+    const int64_t seen = state_->version();
+    const absl::Status status = Step();
+    if (!status.ok() && !failing)
+      Log::Error("scheduling round failed; retrying", {{"error", status}});
+    failing = !status.ok();
+    state_->WaitForChange(failing ? state_->version() : seen,
+                          failing ? absl::Seconds(1) : options_->tick);
+  }
+}
+
+absl::Status ScheduleLoop::Step() {
+  const absl::Time now = state_->Now();
+  NoticePause(now);
+  RETURN_IF_ERROR(JudgeNodes(now));
+  RETURN_IF_ERROR(AdvanceJobs(now));
+  RETURN_IF_ERROR(ReconcileEndpoints(now));
+  return PlaceJobs(now);
+}
+
+// A controller that was suspended, or whose clock jumped ahead, heard nobody in that time: it must
+// not blame the nodes.
+void ScheduleLoop::NoticePause(absl::Time now) {
+  const absl::Duration gap = now - last_step_;
+  if (last_step_ != absl::InfinitePast() && gap > options_->lease / 2) sessions_->ExtendLeases(gap);
+  last_step_ = now;
+}
+
+absl::Status ScheduleLoop::JudgeNodes(absl::Time now) {
+  for (const Record<v1::Node>& node : state_->nodes().All()) {
+    const std::string& name = node.value->info().name();
+    const absl::Time lease_end = sessions_->LastHeartbeat(name) + options_->lease;
+    if (now < lease_end) continue;
+    if (node.value->state() != v1::LOST) {
+      RETURN_IF_ERROR(
+          state_
+              ->UpdateNode(name,
+                           [&](v1::Node& lost, EventDrafts& events) {
+                             if (now < sessions_->LastHeartbeat(name) + options_->lease)
+                               return false;
+                             lost.set_state(v1::LOST);
+                             lost.set_message(absl::StrCat("no heartbeat for ",
+                                                           absl::FormatDuration(options_->lease)));
+                             SetTime(lost.mutable_last_heartbeat(), sessions_->LastHeartbeat(name));
+                             events.push_back({"node.lost", name, lost.message(), "error"});
+                             return true;
+                           })
+              .status());
+    }
+    if (now >= lease_end + options_->node_fence) RETURN_IF_ERROR(LoseTasks(name, now));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ScheduleLoop::LoseTasks(const std::string& node, absl::Time now) {
+  for (const JobRecord& record : state_->jobs().All()) {
+    const bool affected = std::any_of(
+        record.value->tasks().begin(), record.value->tasks().end(),
+        [&](const v1::Task& task) { return task.node() == node && IsActive(task.state()); });
+    if (!affected) continue;
+    RETURN_IF_ERROR(state_
+                        ->UpdateJob(record.value->id(),
+                                    [&](v1::Job& job, EventDrafts& events) {
+                                      bool changed = false;
+                                      std::vector<int> ranks;
+                                      for (const v1::Task& task : job.tasks()) {
+                                        if (task.node() == node) ranks.push_back(task.rank());
+                                      }
+                                      for (int rank : ranks)
+                                        changed |= ApplyTaskLost(
+                                            job, rank, absl::StrCat("node ", node, " is lost"), now,
+                                            events);
+                                      changed |= Advance(job, now, events);
+                                      return changed;
+                                    })
+                        .status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ScheduleLoop::AdvanceJobs(absl::Time now) {
+  for (const JobRecord& record : state_->jobs().All()) {
+    const v1::Job& job = *record.value;
+    if (IsFinished(job.state())) {
+      RETURN_IF_ERROR(ShowLastOutput(job, now));
+      continue;
+    }
+    RETURN_IF_ERROR(
+        state_
+            ->UpdateJob(job.id(), [&](v1::Job& copy,
+                                      EventDrafts& events) { return Advance(copy, now, events); })
+            .status());
+  }
+  return absl::OkStatus();
+}
+
+// What the failing rank wrote last belongs to the reason; it may come from the node a moment after
+// the exit itself.
+absl::Status ScheduleLoop::ShowLastOutput(const v1::Job& job, absl::Time now) {
+  if (job.state() != v1::FAILED || job.stop_cause() != v1::STOP_TASK_FAILED ||
+      job.reasons_size() != 1)
+    return absl::OkStatus();
+  const absl::Duration age = now - GetTime(job.ended());
+  if (age > 2 * kLastOutputWait) return absl::OkStatus();
+  for (const v1::Task& task : job.tasks()) {
+    if (task.rank() != job.stop_rank()) continue;
+    const LogName name{
+        .job_id = job.id(), .rank = task.rank(), .attempt = task.attempt(), .stream = v1::OUTPUT};
+    const absl::StatusOr<LogSlice> tail = logs_->Read(name, -kLastOutputBytes, kLastOutputBytes);
+    if (!tail.ok() || tail->data.empty() || (!tail->eof && age < kLastOutputWait))
+      return absl::OkStatus();
+    return state_
+        ->UpdateJob(job.id(),
+                    [&](v1::Job& copy, EventDrafts&) {
+                      if (copy.state() != v1::FAILED || copy.reasons_size() != 1) return false;
+                      copy.add_reasons(absl::StrCat("last output of rank ", task.rank(), ":\n",
+                                                    LastLines(tail->data)));
+                      return true;
+                    })
+        .status();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ScheduleLoop::PlaceJobs(absl::Time now) {
+  const std::vector<JobRecord> jobs = state_->jobs().All();
+  const std::vector<Record<v1::Node>> nodes = state_->nodes().All();
+  const ClusterSnapshot snapshot = MakeSnapshot(jobs, nodes, state_->queues().All(), now);
+  if (snapshot.pending.empty()) return absl::OkStatus();
+  const PlacementPlan plan = Plan(snapshot, now);
+  for (const JobPlacement& placement : plan.placements) {
+    const absl::Status committed = CommitPlacement(placement, jobs, nodes);
+    // Somebody was faster: the next round sees it.
+    if (!committed.ok() && !absl::IsAborted(committed)) return committed;
+  }
+  for (const PendingReason& pending : plan.pending) {
+    RETURN_IF_ERROR(state_
+                        ->UpdateJob(pending.job_id,
+                                    [&](v1::Job& job, EventDrafts&) {
+                                      if (RanksToPlace(job, now).empty() ||
+                                          SameReasons(job, pending.reasons))
+                                        return false;
+                                      job.mutable_reasons()->Assign(pending.reasons.begin(),
+                                                                    pending.reasons.end());
+                                      return true;
+                                    })
+                        .status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ScheduleLoop::CommitPlacement(const JobPlacement& placement,
+                                           const std::vector<JobRecord>& jobs,
+                                           const std::vector<Record<v1::Node>>& nodes) {
+  const auto job = std::find_if(jobs.begin(), jobs.end(), [&](const JobRecord& j) {
+    return j.value->id() == placement.job_id;
+  });
+  if (job == jobs.end()) return absl::AbortedError("the job is gone");
+  std::vector<Record<v1::Node>> used;
+  for (const TaskPlacement& task : placement.tasks) {
+    const Record<v1::Node>* node = FindNode(nodes, task.node);
+    if (node == nullptr) return absl::AbortedError("the node is gone");
+    const bool known = std::any_of(used.begin(), used.end(),
+                                   [&](const auto& u) { return u.value == node->value; });
+    if (!known) used.push_back(*node);
+  }
+  std::error_code error;
+  std::filesystem::create_directories(job->value->artifact_dir(), error);
+  if (error)
+    return ErrnoStatus(error.value(), absl::StrCat("make folder ", job->value->artifact_dir()));
+  return state_->CommitPlacement(*job, placement, used).status();
+}
+
+// Endpoints are changed in one transaction each; what follows from it for their jobs is reconciled
+// here, so that a crash in between leaves nothing behind.
+absl::Status ScheduleLoop::ReconcileEndpoints(absl::Time now) {
+  for (const JobRecord& record : state_->jobs().All()) {
+    const v1::Job& job = *record.value;
+    const auto label = job.spec().labels().find(kEndpointLabel);
+    if (IsFinished(job.state()) || label == job.spec().labels().end() ||
+        job.spec().kind() != "serve")
+      continue;
+    const Record<v1::Endpoint> endpoint = state_->endpoints().Find(label->second);
+    const bool current = endpoint.value != nullptr && endpoint.value->job_id() == job.id();
+    if (current && endpoint.value->state() != v1::DELETING) continue;
+    RETURN_IF_ERROR(state_
+                        ->UpdateJob(job.id(),
+                                    [&](v1::Job& copy, EventDrafts& events) {
+                                      return ApplyCancel(copy,
+                                                         current ? "its endpoint is being deleted"
+                                                                 : "replaced by a newer deployment",
+                                                         now, events);
+                                    })
+                        .status());
+  }
+  for (const Record<v1::Endpoint>& endpoint : state_->endpoints().All()) {
+    if (endpoint.value->state() != v1::DELETING) continue;
+    const JobRecord job = state_->jobs().Find(endpoint.value->job_id());
+    if (job.value != nullptr && !IsFinished(job.value->state())) continue;
+    const absl::Status deleted = state_->DeleteEndpoint(endpoint.value->spec().name());
+    if (!deleted.ok() && !absl::IsAborted(deleted)) return deleted;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace oneai::fabric

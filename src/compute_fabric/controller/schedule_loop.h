@@ -1,0 +1,61 @@
+// File: compute_fabric/controller/schedule_loop.h
+//
+// The shell around the scheduler:
+//
+//   judge nodes -> advance jobs -> reconcile endpoints -> snapshot -> Plan -> compare-and-commit ->
+//   (heartbeats wake)
+#pragma once
+
+#include <filesystem>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "compute_fabric/controller/fabric_state.h"
+#include "compute_fabric/controller/hooks.h"
+#include "compute_fabric/controller/node_sessions.h"
+#include "compute_fabric/joblog/log_store.h"
+
+namespace oneai::fabric {
+
+// Step() is the loop's body, for tests that drive time themselves; Start() runs it in a thread
+// until Stop(). Never both.
+class ScheduleLoop {
+ public:
+  ScheduleLoop(FabricState* state, NodeSessions* sessions, const LogStore* logs,
+               const ControllerOptions* options)
+      : state_(state), sessions_(sessions), logs_(logs), options_(options) {}
+  ~ScheduleLoop() { Stop(); }
+
+  void Start();
+  void Stop();
+
+  // One round at the clock's present time. An error leaves the rest for the next round; what was
+  // committed stands.
+  absl::Status Step();
+
+ private:
+  void Run();
+  void NoticePause(absl::Time now);
+  absl::Status JudgeNodes(absl::Time now);
+  absl::Status LoseTasks(const std::string& node, absl::Time now);
+  absl::Status AdvanceJobs(absl::Time now);
+  absl::Status ShowLastOutput(const v1::Job& job, absl::Time now);
+  absl::Status PlaceJobs(absl::Time now);
+  absl::Status CommitPlacement(const JobPlacement& placement, const std::vector<JobRecord>& jobs,
+                               const std::vector<Record<v1::Node>>& nodes);
+  absl::Status ReconcileEndpoints(absl::Time now);
+
+  FabricState* const state_;
+  NodeSessions* const sessions_;
+  const LogStore* const logs_;
+  const ControllerOptions* const options_;
+  absl::Time last_step_ = absl::InfinitePast();
+
+  absl::Mutex mu_;
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  std::thread thread_;
+};
+
+}  // namespace oneai::fabric

@@ -1,0 +1,169 @@
+#include "compute_fabric/endpoints/endpoint_requests.h"
+
+#include <google/protobuf/util/message_differencer.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/ids.h"
+#include "base/status.h"
+#include "compute_fabric/endpoints/endpoint_view.h"
+#include "compute_fabric/jobs/job_spec.h"
+#include "compute_fabric/jobs/job_state.h"
+#include "compute_fabric/jobs/job_steps.h"
+
+namespace oneai::fabric {
+namespace {
+
+absl::Status NoSuchEndpoint(absl::string_view name) {
+  return absl::NotFoundError(absl::StrCat("no endpoint ", name.substr(0, kNameLengthMax),
+                                          "; `oneai endpoint list` shows what there is"));
+}
+
+// Whether the running job can go on: nothing differs but the number of replicas.
+bool OnlyReplicasDiffer(v1::EndpointSpec a, const v1::EndpointSpec& b) {
+  a.set_replicas(b.replicas());
+  a.set_model(b.model());  // compared as resolved
+  return google::protobuf::util::MessageDifferencer::Equals(a, b);
+}
+
+}  // namespace
+
+absl::Status EndpointRequests::CheckDeployRight(const std::string& name, const std::string& project,
+                                                const Identity& caller) const {
+  RETURN_IF_ERROR(CheckPermission(caller, Permission::kDeployEndpoint, BusinessUnitOf(project)));
+  // A name is a promise to its clients: only its owners may point it elsewhere.
+  const Record<v1::Endpoint> existing = state_->endpoints().Find(name);
+  if (existing.value == nullptr) return absl::OkStatus();
+  return CheckPermission(caller, Permission::kDeployEndpoint,
+                         BusinessUnitOf(existing.value->spec().project()));
+}
+
+absl::StatusOr<v1::Endpoint> EndpointRequests::Deploy(const v1::DeployEndpointRequest& request,
+                                                      const Identity& caller) {
+  RETURN_IF_ERROR(ValidateEndpointSpec(request.spec()));
+  const absl::Status allowed =
+      CheckDeployRight(request.spec().name(), request.spec().project(), caller);
+  const absl::StatusOr<v1::Endpoint> endpoint =
+      allowed.ok() ? DeployChecked(request, caller) : allowed;
+  if (hooks_->audit) {
+    hooks_->audit(
+        {caller, "endpoint.deploy", absl::StrCat("endpoint/", request.spec().name()), endpoint.ok(),
+         endpoint.ok() ? endpoint->resolved_model() : std::string(endpoint.status().message())});
+  }
+  return endpoint;
+}
+
+absl::StatusOr<v1::Endpoint> EndpointRequests::DeployChecked(
+    const v1::DeployEndpointRequest& request, const Identity& caller) {
+  const v1::EndpointSpec& spec = request.spec();
+  if (!hooks_->resolve_model)
+    return absl::FailedPreconditionError("this controller has no model registry");
+  ASSIGN_OR_RETURN(const ResolvedModel model, hooks_->resolve_model(spec.model(), caller));
+  const Record<v1::Endpoint> before = state_->endpoints().Find(spec.name());
+  if (before.value != nullptr) {
+    if (before.value->state() == v1::DELETING) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("endpoint ", spec.name(), " is being deleted; retry in a moment"));
+    }
+    const JobRecord job = state_->jobs().Find(before.value->job_id());
+    const bool alive = job.value != nullptr && !IsFinished(job.value->state());
+    if (alive && before.value->resolved_model() == model.name_at_version &&
+        OnlyReplicasDiffer(before.value->spec(), spec)) {
+      return Scale(spec, *before.value, model);
+    }
+  }
+  v1::Endpoint endpoint;
+  *endpoint.mutable_spec() = spec;
+  endpoint.set_state(v1::DEPLOYING);
+  endpoint.set_resolved_model(model.name_at_version);
+  SetTime(endpoint.mutable_created(), state_->Now());
+  v1::SubmitJobRequest submit;
+  submit.set_request_id(absl::StrCat(
+      "deploy:", request.request_id().empty() ? NewId("") : request.request_id().substr(0, 120)));
+  *submit.mutable_spec() = ServeJobSpec(spec, model);
+  const absl::StatusOr<v1::SubmitJobResponse> submitted =
+      jobs_->SubmitChecked(submit, caller, &endpoint, before.revision);
+  if (absl::IsAborted(submitted.status())) {
+    return absl::AbortedError(absl::StrCat(
+        "endpoint ", spec.name(), " has just been changed by somebody else; look and retry"));
+  }
+  RETURN_IF_ERROR(submitted.status());
+  const Record<v1::Endpoint> after = state_->endpoints().Find(spec.name());
+  if (after.value == nullptr)
+    return NoSuchEndpoint(spec.name());  // deleted since, by an earlier use of this request id
+  return Describe(*after.value);
+}
+
+absl::StatusOr<v1::Endpoint> EndpointRequests::Scale(const v1::EndpointSpec& spec,
+                                                     const v1::Endpoint& before,
+                                                     const ResolvedModel& model) {
+  RETURN_IF_ERROR(jobs_->CheckFits(ServeJobSpec(spec, model)));
+  RETURN_IF_ERROR(state_
+                      ->UpdateJob(before.job_id(),
+                                  [&](v1::Job& job, EventDrafts& events) {
+                                    if (!ApplyScale(job, spec.replicas())) return false;
+                                    Advance(job, state_->Now(), events);
+                                    events.push_back(
+                                        {"endpoint.scaled", spec.name(),
+                                         absl::StrCat("to ", spec.replicas(), " replicas"),
+                                         "info"});
+                                    return true;
+                                  })
+                      .status());
+  ASSIGN_OR_RETURN(const Record<v1::Endpoint> after,
+                   state_->UpdateEndpoint(spec.name(), [&](v1::Endpoint& copy, EventDrafts&) {
+                     if (copy.job_id() != before.job_id()) return false;
+                     *copy.mutable_spec() = spec;
+                     return true;
+                   }));
+  return Describe(*after.value);
+}
+
+absl::Status EndpointRequests::Delete(const std::string& name, const Identity& caller) {
+  const Record<v1::Endpoint> endpoint = state_->endpoints().Find(name);
+  if (endpoint.value == nullptr) return NoSuchEndpoint(name);
+  absl::Status outcome = CheckDeployRight(name, endpoint.value->spec().project(), caller);
+  if (outcome.ok()) {
+    outcome = state_
+                  ->UpdateEndpoint(
+                      name,
+                      [&](v1::Endpoint& copy, EventDrafts& events) {
+                        if (copy.state() == v1::DELETING) return false;
+                        copy.set_state(v1::DELETING);
+                        events.push_back({"endpoint.deleted", name,
+                                          absl::StrCat("by ", caller.principal.name()), "info"});
+                        return true;
+                      })
+                  .status();
+  }
+  if (hooks_->audit) {
+    hooks_->audit({caller, "endpoint.delete", absl::StrCat("endpoint/", name), outcome.ok(),
+                   std::string(outcome.message())});
+  }
+  return outcome;
+}
+
+v1::Endpoint EndpointRequests::Describe(const v1::Endpoint& endpoint) const {
+  return DescribeEndpoint(endpoint, state_->jobs().Find(endpoint.job_id()).value.get(),
+                          state_->nodes());
+}
+
+absl::StatusOr<v1::Endpoint> EndpointRequests::Get(const std::string& name,
+                                                   const Identity& caller) const {
+  const Record<v1::Endpoint> endpoint = state_->endpoints().Find(name);
+  if (endpoint.value == nullptr) return NoSuchEndpoint(name);
+  RETURN_IF_ERROR(CheckPermission(caller, Permission::kViewFabric,
+                                  BusinessUnitOf(endpoint.value->spec().project())));
+  return Describe(*endpoint.value);
+}
+
+v1::ListEndpointsResponse EndpointRequests::List(const Identity& caller) const {
+  v1::ListEndpointsResponse response;
+  for (const Record<v1::Endpoint>& endpoint : state_->endpoints().All()) {
+    const absl::string_view unit = BusinessUnitOf(endpoint.value->spec().project());
+    if (CheckPermission(caller, Permission::kViewFabric, unit).ok())
+      *response.add_endpoints() = Describe(*endpoint.value);
+  }
+  return response;
+}
+
+}  // namespace oneai::fabric

@@ -1,0 +1,50 @@
+// File: compute_fabric/endpoints/endpoint_requests.h
+//
+// What people ask of endpoints: deploy, scale, delete, look. Each change is one transaction; the
+// schedule loop makes the jobs follow.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/auth/access.h"
+#include "compute_fabric/controller/fabric_state.h"
+#include "compute_fabric/controller/hooks.h"
+#include "compute_fabric/controller/job_requests.h"
+
+namespace oneai::fabric {
+
+// Thread-safe. The pointers must outlive it.
+class EndpointRequests {
+ public:
+  EndpointRequests(FabricState* state, JobRequests* jobs, const ControllerHooks* hooks)
+      : state_(state), jobs_(jobs), hooks_(hooks) {}
+
+  // See EndpointService.DeployEndpoint. An endpoint of that name is changed: if only the number of
+  // replicas differs, in place; otherwise its job is stopped and a new one placed.
+  // FailedPrecondition: it is being deleted.
+  absl::StatusOr<v1::Endpoint> Deploy(const v1::DeployEndpointRequest& request,
+                                      const Identity& caller);
+  absl::Status Delete(const std::string& name, const Identity& caller);
+
+  absl::StatusOr<v1::Endpoint> Get(const std::string& name, const Identity& caller) const;
+  // Those that the caller may see, by name.
+  v1::ListEndpointsResponse List(const Identity& caller) const;
+
+ private:
+  absl::StatusOr<v1::Endpoint> DeployChecked(const v1::DeployEndpointRequest& request,
+                                             const Identity& caller);
+  absl::StatusOr<v1::Endpoint> Scale(const v1::EndpointSpec& spec, const v1::Endpoint& before,
+                                     const ResolvedModel& model);
+  absl::Status CheckDeployRight(const std::string& name, const std::string& project,
+                                const Identity& caller) const;
+  v1::Endpoint Describe(const v1::Endpoint& endpoint) const;
+
+  FabricState* const state_;
+  JobRequests* const jobs_;
+  const ControllerHooks* const hooks_;
+};
+
+}  // namespace oneai::fabric

@@ -1,0 +1,27 @@
+// File: compute_fabric/endpoints/endpoint_view.h
+//
+// An endpoint as people and gateways see it, and as a job: pure functions.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "compute_fabric/controller/fabric_state.h"
+#include "compute_fabric/controller/hooks.h"
+#include "oneai/fabric/v1/endpoint.pb.h"
+
+namespace oneai::fabric {
+
+// InvalidArgument: names the field and the nearest valid value.
+absl::Status ValidateEndpointSpec(const v1::EndpointSpec& spec);
+
+// The job of kind "serve" whose tasks are the endpoint's replicas: restarts without limit, spread
+// over nodes, one port each, settings of oneai-serve as config_json.
+v1::JobSpec ServeJobSpec(const v1::EndpointSpec& spec, const ResolvedModel& model);
+
+// The stored endpoint with state, replicas and message derived from its job (null: none) and the
+// nodes.
+v1::Endpoint DescribeEndpoint(const v1::Endpoint& endpoint, const v1::Job* job,
+                              const VersionedTable<v1::Node>& nodes);
+
+}  // namespace oneai::fabric
