@@ -129,10 +129,12 @@ int Main() {
     const int64_t num_output = 33;
     const Run decode = Measure(*engine, num_requests, 32, num_output);
     const double steps = static_cast<double>(num_output - 1);
+    const double tokens_per_s = num_requests * steps / decode.rest_s;
     std::printf(
-        "decode %2d at context 32  %8.1f tokens/s  %5.1f%% of the memory bandwidth (weights)\n",
-        num_requests, num_requests * steps / decode.rest_s,
-        100 * weight_bytes * steps / decode.rest_s / bandwidth);
+        "decode %2d at context 32  %8.1f tokens/s  %5.1f%% of the memory bandwidth, "
+        "%5.1f%% of the matrix peak\n",
+        num_requests, tokens_per_s, 100 * weight_bytes * steps / decode.rest_s / bandwidth,
+        100 * weight_bytes * tokens_per_s / peak);
   }
   return 0;
 }

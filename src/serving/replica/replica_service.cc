@@ -1,6 +1,6 @@
 #include "serving/replica/replica_service.h"
 
-#include <limits>
+#include <algorithm>
 #include <utility>
 
 #include "absl/random/random.h"
@@ -53,9 +53,8 @@ template <typename Request>
 absl::StatusOr<ReplicaService::Accepted> ReplicaService::Submit(
     const grpc::CallbackServerContext& context, const Request& request, std::vector<int32_t> prompt,
     int64_t default_max_tokens) {
-  // Non-negative, so that it survives JSON and SQL on its way.
-  const uint64_t drawn =
-      absl::Uniform<uint64_t>(absl::BitGen(), 0, std::numeric_limits<int64_t>::max());
+  // Below 2^53, so that it survives JSON on its way.
+  const uint64_t drawn = absl::Uniform<uint64_t>(absl::BitGen(), 0, uint64_t{1} << 53);
   GenerationRequest generation;
   ASSIGN_OR_RETURN(generation.sampling, ToSamplingSettings(request.sampling(), model_.generation,
                                                            default_max_tokens, drawn));
