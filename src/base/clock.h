@@ -1,7 +1,7 @@
 // File: base/clock.h
 //
-// Time as a dependency. Decisions take `absl::Time now` as an argument; loops take a Clock, so that tests and
-// the simulator drive them.
+// Time as a dependency. Decisions take `absl::Time now` as an argument; loops take a Clock, so that
+// tests and the simulator drive them.
 #pragma once
 
 #include "absl/base/thread_annotations.h"

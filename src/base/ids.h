@@ -1,7 +1,7 @@
 // File: base/ids.h
 //
-// Distinct types for names that must not be mixed up. StrongId<Tag> holds a string; two ids of different
-// tags neither convert nor compare.
+// Distinct types for names that must not be mixed up. StrongId<Tag> holds a string; two ids of
+// different tags neither convert nor compare.
 #pragma once
 
 #include <compare>

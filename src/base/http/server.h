@@ -43,7 +43,9 @@ struct HttpServerOptions {
   // certificate).
   bool use_tls = true;
   TlsCredentials tls;
-  int num_workers = 16;              // also the number of streams at a time
+  // Also the number of streams at a time. A request that finds all busy waits up to two seconds for
+  // one, then gets 503 with Retry-After.
+  int num_workers = 16;
   int64_t body_bytes_max = 8 << 20;  // 413 beyond
   int connections_max = 1024;        // closed at once beyond
   absl::Duration header_timeout = absl::Seconds(10);

@@ -1,7 +1,8 @@
 // File: base/log/log.h
 //
-// Structured logging: one JSON object a line to stderr (and a rotated file), on spdlog. `msg` is constant text, values are
-// fields, control characters are escaped. Prompts, completions and secrets are never logged.
+// Structured logging: one JSON object a line to stderr (and a rotated file), on spdlog. `msg` is
+// constant text, values are fields, control characters are escaped. Prompts, completions and
+// secrets are never logged.
 //
 //   Log::Info("task exited", {{"job", job_id}, {"rank", rank}, {"exit_code", code}});
 #pragma once
@@ -18,7 +19,8 @@ namespace oneai {
 // A field's value: text, integer, floating or bool.
 class LogValue {
  public:
-  LogValue(absl::string_view text);  // NOLINT(google-explicit-constructor): call sites list plain values
+  LogValue(
+      absl::string_view text);  // NOLINT(google-explicit-constructor): call sites list plain values
   LogValue(const std::string& text) : LogValue(absl::string_view(text)) {}
   LogValue(const char* text) : LogValue(absl::string_view(text)) {}
   LogValue(const absl::Status& status) : LogValue(absl::string_view(status.ToString())) {}
@@ -41,8 +43,8 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 class Log {
  public:
   struct Options {
-    std::string component;   // "controller", "node", ...
-    std::string file;        // empty: stderr only
+    std::string component;  // "controller", "node", ...
+    std::string file;       // empty: stderr only
     LogLevel level = LogLevel::kInfo;
   };
   // Once, in main. Before it, messages go to stderr with component "oneai".

@@ -1,7 +1,8 @@
 // File: base/metrics/metrics.h
 //
-// The process's Prometheus registry and its text exposition (prometheus-cpp core; its own HTTP server is not used). Names carry
-// base units and `_total`; labels come from a short fixed list, never user, request or job ids.
+// The process's Prometheus registry and its text exposition (prometheus-cpp core; its own HTTP
+// server is not used). Names carry base units and `_total`; labels come from a short fixed list,
+// never user, request or job ids.
 #pragma once
 
 #include <prometheus/registry.h>

@@ -109,16 +109,19 @@ TEST(ServerBusyTest, RequestsBeyondTheWorkersGet503AndAreToldToRetry) {
   HttpServerOptions options;
   options.use_tls = false;
   options.num_workers = 1;
+  absl::Notification running;
   absl::Notification release;
   const auto server = HttpServer::Start(options, [&](const HttpRequest&, HttpResponder& responder) {
+                        running.Notify();
                         release.WaitForNotification();
                         responder.Send(HttpResponse::Text(200, "ok"));
                       }).value();
   RawClient first(server->port());
   first.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  running.WaitForNotification();
   RawClient second(server->port());
   second.Send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-  // One of the two has the only worker; the other waits for it a little, then gives up.
+  // It waits for the only worker a little, then gives up.
   const std::string refused = second.ReadUntil("\r\n\r\n");
   EXPECT_THAT(refused, AllOf(StartsWith("HTTP/1.1 503 "), HasSubstr("retry-after: 1")));
   release.Notify();
