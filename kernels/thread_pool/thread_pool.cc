@@ -52,12 +52,12 @@ void ThreadPool::ParallelFor(int64_t n, Body body) {
   n_ = n;
   body_ = &body;
   num_pending_.store(num_threads_ - 1, std::memory_order_relaxed);
+  // A worker announces that it sleeps before it looks at the generation a last time, and both sides
+  // are sequentially consistent: either it sees this bump or it is seen here.
   generation_.fetch_add(1, std::memory_order_seq_cst);  // publishes n_ and body_
-  {
-    // A worker checks the generation under mu_ before it sleeps, so it is either counted here or
-    // sees the bump.
+  if (num_asleep_.load(std::memory_order_seq_cst) > 0) {
     absl::MutexLock lock(&mu_);
-    if (num_asleep_ > 0) wake_.SignalAll();
+    wake_.SignalAll();
   }
   RunPart(0);
   for (int i = 0; num_pending_.load(std::memory_order_acquire) != 0; ++i) SpinOnce(i);
@@ -71,9 +71,9 @@ void ThreadPool::WorkerLoop(int worker) {
     }
     if (generation_.load(std::memory_order_acquire) == seen) {
       absl::MutexLock lock(&mu_);
-      ++num_asleep_;
-      while (generation_.load(std::memory_order_acquire) == seen) wake_.Wait(&mu_);
-      --num_asleep_;
+      num_asleep_.fetch_add(1, std::memory_order_seq_cst);
+      while (generation_.load(std::memory_order_seq_cst) == seen) wake_.Wait(&mu_);
+      num_asleep_.fetch_sub(1, std::memory_order_relaxed);
     }
     seen = generation_.load(std::memory_order_acquire);
     if (stopping_.load()) return;

@@ -6,7 +6,6 @@
 #include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/functional/function_ref.h"
 #include "absl/synchronization/mutex.h"
 
@@ -44,11 +43,11 @@ class ThreadPool {
   std::atomic<uint64_t> generation_{0};  // bumped once per loop; workers wait for the bump
   std::atomic<int> num_pending_{0};      // workers still inside the loop
   std::atomic<bool> stopping_{false};
-  int64_t n_ = 0;               // published by generation_
-  const Body* body_ = nullptr;  // published by generation_
-  absl::Mutex mu_;
+  int64_t n_ = 0;                   // published by generation_
+  const Body* body_ = nullptr;      // published by generation_
+  std::atomic<int> num_asleep_{0};  // workers that sleep or are about to
+  absl::Mutex mu_;                  // orders going to sleep against waking up
   absl::CondVar wake_;
-  int num_asleep_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<std::thread> threads_;
 };
 
