@@ -106,11 +106,13 @@ absl::Status GenerationRelay::Stream(const GenerationRequest& request, ClientCal
 }
 
 absl::StatusOr<inference::v1::GenerationResponse> GenerationRelay::Collect(
-    const GenerationRequest& request, ClientCall& call) {
+    const GenerationRequest& request, ClientCall& call,
+    const std::function<void(const GenerationChunk&)>& observe) {
   absl::Status status;
   for (int i = 0; i < kAttemptsMax; ++i) {
     inference::v1::GenerationResponse response;
-    status = Stream(request, call, [&response](const GenerationChunk& chunk) {
+    status = Stream(request, call, [&](const GenerationChunk& chunk) {
+      observe(chunk);
       response.mutable_text()->append(chunk.text());
       response.mutable_token_ids()->MergeFrom(chunk.token_ids());
       if (!chunk.request_id().empty()) response.set_request_id(chunk.request_id());

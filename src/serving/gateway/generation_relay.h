@@ -57,10 +57,11 @@ class GenerationRelay {
   absl::Status Stream(const GenerationRequest& request, ClientCall& call,
                       const ChunkConsumer& consume);
 
-  // Collects the whole answer. Since nothing is delivered before the end, a replica that is lost
-  // midway is replaced too.
-  absl::StatusOr<inference::v1::GenerationResponse> Collect(const GenerationRequest& request,
-                                                            ClientCall& call);
+  // Collects the whole answer; `observe` sees each chunk as it arrives. Since nothing is delivered
+  // before the end, a replica that is lost midway is replaced too.
+  absl::StatusOr<inference::v1::GenerationResponse> Collect(
+      const GenerationRequest& request, ClientCall& call,
+      const std::function<void(const inference::v1::GenerationChunk&)>& observe);
 
   static constexpr int kAttemptsMax = 3;
 

@@ -30,32 +30,30 @@ absl::StatusOr<Identity> IdentityCache::Find(const std::string& secret) {
     const auto it = entries_.find(hash);
     if (it != entries_.end()) known = it->second;
   }
-  if (known.has_value()) {
-    const absl::Duration age = now - known->asked;
-    if (age < (known->identity.ok() ? settings_.lifetime : settings_.refused)) {
-      return known->identity;
-    }
-  }
+  if (known.has_value() && now < known->next_ask) return known->identity;
   absl::StatusOr<Identity> identity = resolve_(secret);
   if (identity.ok() || absl::IsUnauthenticated(identity.status())) {
-    Keep(hash, identity, now);
+    const absl::Duration lifetime = identity.ok() ? settings_.lifetime : settings_.refused;
+    Keep(hash, {identity, now, now + lifetime});
     return identity;
   }
   if (known.has_value() && known->identity.ok() && now - known->asked < settings_.grace) {
+    // Asking costs seconds while nobody answers: not every request shall pay for it.
+    known->next_ask = now + settings_.lifetime;
+    Keep(hash, *known);
     return known->identity;
   }
   return absl::UnavailableError("the API key cannot be checked now; retry");
 }
 
-void IdentityCache::Keep(const std::string& hash, absl::StatusOr<Identity> identity,
-                         absl::Time now) {
+void IdentityCache::Keep(const std::string& hash, Entry entry) {
   absl::MutexLock lock(&mu_);
   if (entries_.size() >= settings_.num_keys_max && !entries_.contains(hash)) {
     // Refused keys first: strangers can make any number of them, the company's own keys are few.
     std::erase_if(entries_, [](const auto& item) { return !item.second.identity.ok(); });
     if (entries_.size() >= settings_.num_keys_max) entries_.clear();
   }
-  entries_.insert_or_assign(hash, Entry{std::move(identity), now});
+  entries_.insert_or_assign(hash, std::move(entry));
 }
 
 }  // namespace oneai::serving

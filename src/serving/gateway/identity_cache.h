@@ -42,10 +42,10 @@ class IdentityCache {
  private:
   struct Entry {
     absl::StatusOr<Identity> identity;
-    absl::Time asked;
+    absl::Time asked;     // when the controller last said so
+    absl::Time next_ask;  // until then it is not asked again
   };
-  void Keep(const std::string& hash, absl::StatusOr<Identity> identity, absl::Time now)
-      ABSL_LOCKS_EXCLUDED(mu_);
+  void Keep(const std::string& hash, Entry entry) ABSL_LOCKS_EXCLUDED(mu_);
 
   const IdentityCacheSettings settings_;
   const Resolver resolve_;

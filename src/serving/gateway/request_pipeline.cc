@@ -56,20 +56,15 @@ class RequestPipeline::Account {
     if (record_.first_token == absl::InfiniteDuration() && chunk.token_ids_size() > 0) {
       record_.first_token = parts_.clock->Now() - started_;
     }
-    OnTokens(chunk.token_ids_size(), chunk.has_usage() ? &chunk.usage() : nullptr,
-             chunk.finish_reason());
-  }
-
-  void OnTokens(int num_tokens, const inference::v1::Usage* usage,
-                inference::v1::FinishReason finish) {
     // A stream that breaks off has no usage; the tokens seen are what is known.
-    record_.completion_tokens += num_tokens;
-    if (usage != nullptr) {
-      record_.prompt_tokens = usage->prompt_tokens();
-      record_.completion_tokens = usage->completion_tokens();
+    record_.completion_tokens += chunk.token_ids_size();
+    if (chunk.has_usage()) {
+      record_.prompt_tokens = chunk.usage().prompt_tokens();
+      record_.completion_tokens = chunk.usage().completion_tokens();
     }
-    if (finish != inference::v1::FINISH_REASON_UNSPECIFIED)
-      record_.finish_reason = FinishWord(finish);
+    if (chunk.finish_reason() != inference::v1::FINISH_REASON_UNSPECIFIED) {
+      record_.finish_reason = FinishWord(chunk.finish_reason());
+    }
   }
 
   void Close(const absl::Status& status) {
@@ -158,10 +153,9 @@ absl::StatusOr<inference::v1::GenerationResponse> RequestPipeline::Collect(
     const Identity& caller, GenerationRequest request, ClientCall& call) const {
   ASSIGN_OR_RETURN(const std::unique_ptr<TenantLimits::Ticket> ticket, Admit(caller, request));
   Account account(parts_, caller, request);
-  absl::StatusOr<inference::v1::GenerationResponse> response = parts_.relay->Collect(request, call);
-  if (response.ok()) {
-    account.OnTokens(response->token_ids_size(), &response->usage(), response->finish_reason());
-  }
+  absl::StatusOr<inference::v1::GenerationResponse> response = parts_.relay->Collect(
+      request, call,
+      [&account](const inference::v1::GenerationChunk& chunk) { account.OnChunk(chunk); });
   account.Close(response.status());
   return response;
 }
