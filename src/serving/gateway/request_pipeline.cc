@@ -1,6 +1,7 @@
 // File: serving/gateway/request_pipeline.cc
 #include "serving/gateway/request_pipeline.h"
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -13,10 +14,17 @@ namespace {
 
 constexpr char kRetryAfterPayload[] = "oneai/retry-after-ms";
 
-// The unit that is charged: a person or service without one is charged under its own name.
+// The unit that is charged: a person or service without one is charged under its own name, written
+// as a unit's name can be.
 std::string TenantOf(const Identity& caller) {
   const auto& principal = caller.principal;
-  return principal.business_unit().empty() ? principal.name() : principal.business_unit();
+  if (!principal.business_unit().empty()) return principal.business_unit();
+  std::string name = principal.name().empty() ? "unknown" : principal.name().substr(0, 63);
+  for (char& c : name) {
+    if (!absl::ascii_isalnum(c) && c != '.' && c != '_' && c != '-') c = '-';
+  }
+  if (!absl::ascii_isalnum(name[0])) name[0] = 'x';
+  return name;
 }
 
 std::string FinishWord(inference::v1::FinishReason reason) {
