@@ -93,6 +93,8 @@ absl::StatusOr<std::unique_ptr<ModelRegistry>> ModelRegistry::Open(Store* store,
                                                                    fs::path artifact_root,
                                                                    fs::path registry_root) {
   std::error_code error;
+  // Versions carry their folder to other processes, which have another working directory.
+  registry_root = fs::absolute(registry_root, error);
   for (const fs::path& root : {artifact_root, registry_root}) {
     fs::create_directories(root, error);
     if (error) return ErrnoStatus(error.value(), absl::StrCat("making ", root.string()));

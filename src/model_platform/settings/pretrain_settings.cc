@@ -98,9 +98,13 @@ absl::Status Validate(const PretrainSettings& s) {
   if (!s.register_as.empty() && !IsQualifiedName(s.register_as)) {
     return KeyError("register_as", absl::StrCat("'", s.register_as, "' is not <unit>/<model>"));
   }
-  if (!s.tokenizer.from_model.empty() && !IsReference(s.tokenizer.from_model)) {
+  // A version, not an alias: what an alias means may change between two attempts of the job.
+  const std::string& from = s.tokenizer.from_model;
+  const size_t at = from.find('@');
+  if (!from.empty() && (!IsReference(from) || at == std::string::npos ||
+                        from.find_first_not_of("0123456789", at + 1) != std::string::npos)) {
     return KeyError("tokenizer.from_model",
-                    absl::StrCat("'", s.tokenizer.from_model, "' is not <unit>/<model>@version"));
+                    absl::StrCat("'", from, "' is not <unit>/<model>@<version number>"));
   }
   if (s.max_steps <= 0) return KeyError("max_steps", "is required and at least 1");
   if (s.warmup_steps >= s.max_steps && s.warmup_steps > 0) {

@@ -69,6 +69,7 @@ INSTANTIATE_TEST_SUITE_P(
                       BadCase{R"("num_decay_steps": 100, "warmup_steps": 30)", "num_decay_steps"},
                       BadCase{R"("register_as": "no unit")", "register_as"},
                       BadCase{R"("tokenizer": {"vocab_size": 10})", "vocab_size"},
+                      BadCase{R"("tokenizer": {"from_model": "a/b@champion"})", "from_model"},
                       BadCase{R"("split_dataset_ratio": 1.5)", "split_dataset_ratio"},
                       BadCase{R"("purpose": "")", "purpose"}));
 
