@@ -91,14 +91,14 @@ std::string NvidiaKind(absl::string_view name, int64_t memory_bytes) {
   return absl::StrCat("nvidia-", model.empty() ? "unknown" : model, "-", gigabytes, "g");
 }
 
-DeviceScan ScanNvidia() {
+DeviceScan ScanNvidia(const std::string& path) {
   DeviceScan scan;
-  void* library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return scan;
   Nvml nvml{};
   unsigned int count = 0;
   if (!LoadAll(library, nvml)) {
-    scan.remarks.push_back("libnvidia-ml.so.1 lacks functions of NVML 2; update the driver");
+    scan.remarks.push_back(absl::StrCat(path, " lacks functions of NVML 2; update the driver"));
   } else if (const int error = nvml.init(); error != 0) {
     scan.remarks.push_back(absl::StrCat("nvmlInit_v2 failed with ", error, "; see `nvidia-smi`"));
   } else {

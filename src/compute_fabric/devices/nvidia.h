@@ -16,9 +16,9 @@ namespace oneai::fabric {
 // to whole GiB.
 std::string NvidiaKind(absl::string_view name, int64_t memory_bytes);
 
-// Asks libnvidia-ml.so.1 once. An absent library gives nothing and no remark; one that fails is a
+// Asks NVML in `library` once. An absent library gives nothing and no remark; one that fails is a
 // remark. Source: NVML API reference, nvmlInit_v2, nvmlDeviceGetCount_v2,
 // nvmlDeviceGetHandleByIndex_v2.
-DeviceScan ScanNvidia();
+DeviceScan ScanNvidia(const std::string& library = "libnvidia-ml.so.1");
 
 }  // namespace oneai::fabric

@@ -170,14 +170,13 @@ class Supervision {
     record.ended_unix_ms = NowUnixMs();
     record.output_bytes_dropped = output_.bytes_dropped();
     record.message = reason_;
-    if (WIFSIGNALED(*status_)) {
-      record.signal = WTERMSIG(*status_);
-      if (record.signal == SIGKILL && WasKilledForMemory(spec_.cgroups)) {
-        record.message = absl::StrCat("out of memory: the task reached its limit of ",
-                                      spec_.memory_bytes_max, " bytes; raise resources.memory");
-      }
-    } else {
-      record.exit_code = WEXITSTATUS(*status_);
+    if (WIFSIGNALED(*status_)) record.signal = WTERMSIG(*status_);
+    if (WIFEXITED(*status_)) record.exit_code = WEXITSTATUS(*status_);
+    // The kernel may have chosen a child of the task, whose failure then made the task exit with an
+    // error.
+    if ((record.signal == SIGKILL || record.exit_code != 0) && WasKilledForMemory(spec_.cgroups)) {
+      record.message = absl::StrCat("out of memory: the task reached its limit of ",
+                                    spec_.memory_bytes_max, " bytes; raise resources.memory");
     }
     return record;
   }

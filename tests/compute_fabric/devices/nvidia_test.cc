@@ -16,11 +16,28 @@ TEST(NvidiaTest, KindFromNameAndMemory) {
   EXPECT_EQ(NvidiaKind("", 0), "nvidia-unknown-0g");
 }
 
-TEST(NvidiaTest, MachineWithoutDriverHasNoneAndSaysNothing) {
-  const DeviceScan scan = ScanNvidia();
-  for (const DeviceInfo& device : scan.devices) EXPECT_FALSE(device.emulated);
-  // Without a library there is nothing to remark on either.
-  EXPECT_TRUE(!scan.devices.empty() || scan.remarks.empty());
+TEST(NvidiaTest, ListsGpusAndShowsLostOnesAsUnhealthy) {
+  const DeviceScan scan = ScanNvidia(ONEAI_TEST_NVML);
+  ASSERT_EQ(scan.devices.size(), 2u);
+  EXPECT_EQ(scan.devices[0].id, "gpu-0");
+  EXPECT_EQ(scan.devices[0].kind, "nvidia-h100-80g");
+  EXPECT_EQ(scan.devices[0].uuid, "GPU-1234");
+  EXPECT_EQ(scan.devices[0].memory_bytes, int64_t{81'559} << 20);
+  EXPECT_TRUE(scan.devices[0].healthy);
+  EXPECT_FALSE(scan.devices[0].emulated);
+  EXPECT_FALSE(scan.devices[1].healthy);
+}
+
+TEST(NvidiaTest, AMachineWithoutDriverHasNoneAndSaysNothing) {
+  const DeviceScan scan = ScanNvidia("libno-such-nvml.so.1");
+  EXPECT_TRUE(scan.devices.empty());
+  EXPECT_TRUE(scan.remarks.empty());
+}
+
+TEST(NvidiaTest, ALibraryThatIsNotNvmlIsRemarkedOn) {
+  const DeviceScan scan = ScanNvidia("libc.so.6");
+  EXPECT_TRUE(scan.devices.empty());
+  EXPECT_EQ(scan.remarks.size(), 1u);
 }
 
 }  // namespace

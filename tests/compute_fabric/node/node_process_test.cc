@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "absl/strings/numbers.h"
@@ -198,6 +199,23 @@ TEST_F(NodeProcessTest, StopsWhatIsNoLongerDesiredWithItsWholeFamily) {
   ASSERT_TRUE(EventuallyInState("job-a", v1::TASK_EXITED));
   EXPECT_EQ(service_.Report("job-a").signal(), SIGKILL);
   EXPECT_TRUE(IsGone(grandchild));
+}
+
+TEST_F(NodeProcessTest, ATaskBeyondItsMemoryIsKilledAndToldWhy) {
+  StartAgent();
+  ASSERT_TRUE(Eventually([&] { return service_.num_heartbeats() > 0; }));
+  const v1::NodeInfo node = service_.last().node();
+  if (std::find(node.enforced().begin(), node.enforced().end(), "cgroup-memory") ==
+      node.enforced().end()) {
+    GTEST_SKIP() << "this machine lets the agent enforce no memory limit";
+  }
+  v1::TaskAssignment task =
+      Shell("job-a", "exec awk 'BEGIN { s = \"x\"; while (length(s) < 1e9) s = s s }'");
+  task.mutable_resources()->set_memory_bytes(int64_t{48} << 20);
+  service_.SetDesired({task});
+  ASSERT_TRUE(EventuallyInState("job-a", v1::TASK_EXITED));
+  EXPECT_EQ(service_.Report("job-a").signal(), SIGKILL);
+  EXPECT_THAT(service_.Report("job-a").message(), HasSubstr("out of memory"));
 }
 
 TEST_F(NodeProcessTest, ReportsReadiness) {

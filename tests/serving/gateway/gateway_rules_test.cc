@@ -2,6 +2,7 @@
 #include <fstream>
 
 #include "base/files/files.h"
+#include "serving/gateway/generation_relay.h"
 #include "serving/gateway/identity_cache.h"
 #include "serving/gateway/pick_replica.h"
 #include "serving/gateway/tenant_limits.h"
@@ -64,6 +65,17 @@ TEST(TenantLimitsTest, ATenantThatSpentItsTokensWaitsForTheRefill) {
   EXPECT_EQ(wait, absl::Seconds(11));
   EXPECT_OK(limits.Enter("retail", kNow + wait, wait));
   EXPECT_OK(limits.Enter("bank", kNow, wait));
+}
+
+TEST(GenerationRelayTest, OnlyWhatWasNotDeliveredIsTriedAgain) {
+  using enum AfterFailure;
+  EXPECT_EQ(DecideAfterFailure(absl::StatusCode::kUnavailable, false), kTryNext);
+  EXPECT_EQ(DecideAfterFailure(absl::StatusCode::kUnavailable, true), kReportAborted);
+  EXPECT_EQ(DecideAfterFailure(absl::StatusCode::kResourceExhausted, false), kTryNext);
+  EXPECT_EQ(DecideAfterFailure(absl::StatusCode::kInternal, false), kReport);
+  EXPECT_EQ(DecideAfterFailure(absl::StatusCode::kInternal, true), kReportAborted);
+  EXPECT_EQ(DecideAfterFailure(absl::StatusCode::kInvalidArgument, false), kReport);
+  EXPECT_EQ(DecideAfterFailure(absl::StatusCode::kDeadlineExceeded, true), kReport);
 }
 
 class IdentityCacheTest : public ::testing::Test {
