@@ -138,6 +138,10 @@ CgroupTree CgroupTree::Detect(absl::string_view node_name) {
   return tree;
 }
 
+void CgroupTree::RemoveEmpty() const {
+  for (const Branch& branch : branches_) rmdir(branch.folder.c_str());
+}
+
 std::vector<std::string> CgroupTree::Create(const std::string& task_name,
                                             const CgroupLimits& limits,
                                             std::vector<std::string>& problems) const {

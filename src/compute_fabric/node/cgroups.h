@@ -30,6 +30,9 @@ class CgroupTree {
   std::vector<std::string> Create(const std::string& task_name, const CgroupLimits& limits,
                                   std::vector<std::string>& problems) const;
 
+  // Removes the tree's own folders where no task is left in them.
+  void RemoveEmpty() const;
+
   const std::vector<std::string>& enforced() const { return enforced_; }
   const std::vector<std::string>& not_enforced() const { return not_enforced_; }
 

@@ -158,6 +158,7 @@ absl::Status RunNode(const NodeFlags& flags) {
   Log::Info("node agent started", {{"node", flags.name}, {"controller", flags.controller}});
   agent.Run(g_stop, flags.stop_tasks_on_exit ? ExitPolicy::kStopTasks : ExitPolicy::kLeaveTasks);
   logs.Stop();
+  cgroups.RemoveEmpty();
   Log::Info("node agent stopped", {{"node", flags.name}});
   return absl::OkStatus();
 }
