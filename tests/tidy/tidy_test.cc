@@ -1,5 +1,5 @@
-// The style rules that a script can check, as tests: include direction, vague names, file length, unfinished marks, and what
-// must never be in the tree.
+// The style rules that a script can check, as tests: include direction, vague names, file length,
+// unfinished marks, and what must never be in the tree.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -32,10 +32,12 @@ fs::path Root() { return testing::DataDir().parent_path().parent_path(); }
 std::vector<SourceFile> Sources() {
   static const std::set<std::string> kSuffixes = {".h", ".cc", ".cu", ".ts", ".tsx"};
   std::vector<SourceFile> files;
-  for (const char* top : {"src", "kernels", "tests", "benchmarks", "dashboard/src", "dashboard/tests"}) {
+  for (const char* top :
+       {"src", "kernels", "tests", "benchmarks", "dashboard/src", "dashboard/tests"}) {
     if (!fs::exists(Root() / top)) continue;
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(Root() / top)) {
-      if (!entry.is_regular_file() || kSuffixes.count(entry.path().extension().string()) == 0) continue;
+      if (!entry.is_regular_file() || kSuffixes.count(entry.path().extension().string()) == 0)
+        continue;
       if (entry.path().string().find("node_modules") != std::string::npos) continue;
       SourceFile file{fs::relative(entry.path(), Root()).string(), {}};
       std::ifstream stream(entry.path());
@@ -80,7 +82,9 @@ TEST(TidyTest, IncludesFollowTheArrows) {
       if (!std::regex_search(line, match, kInclude)) continue;
       const std::string included = match[1];
       const std::string package = PackageOf(included);
-      if (Arrows().count(package) == 0 || package == allowed->first || exceptions.count(included) > 0) continue;
+      if (Arrows().count(package) == 0 || package == allowed->first ||
+          exceptions.count(included) > 0)
+        continue;
       if (allowed->second.count(package) == 0) wrong.push_back(file.path + " includes " + included);
     }
   }
@@ -91,8 +95,9 @@ TEST(TidyTest, OnlyTheTrainerSeesLibTorch) {
   std::vector<std::string> wrong;
   for (const SourceFile& file : Sources()) {
     const std::string package = PackageOf(file.path);
-    if (package != "serving" && package != "compute_fabric" && package != "cli" && package != "controller" &&
-        package != "data_gov" && package != "base" && package != "kernels") {
+    if (package != "serving" && package != "compute_fabric" && package != "cli" &&
+        package != "controller" && package != "data_gov" && package != "base" &&
+        package != "kernels") {
       continue;
     }
     for (const std::string& line : file.lines) {
@@ -123,13 +128,15 @@ TEST(TidyTest, FileNamesSayWhatIsInside) {
 
 TEST(TidyTest, NothingIsLeftUnfinished) {
   // Put together from halves so that this file does not find itself.
-  const std::vector<std::string> marks = {std::string("TO") + "DO", std::string("FIX") + "ME", std::string("X") + "XX"};
+  const std::vector<std::string> marks = {std::string("TO") + "DO", std::string("FIX") + "ME",
+                                          std::string("X") + "XX"};
   std::vector<std::string> wrong;
   for (const SourceFile& file : Sources()) {
     for (size_t i = 0; i < file.lines.size(); ++i) {
       for (const std::string& mark : marks) {
         const std::regex word("\\b" + mark + "\\b");
-        if (std::regex_search(file.lines[i], word)) wrong.push_back(file.path + ":" + std::to_string(i + 1));
+        if (std::regex_search(file.lines[i], word))
+          wrong.push_back(file.path + ":" + std::to_string(i + 1));
       }
     }
   }
@@ -140,9 +147,10 @@ TEST(TidyTest, EveryHeaderIsIncludedOnce) {
   std::vector<std::string> wrong;
   for (const SourceFile& file : Sources()) {
     if (fs::path(file.path).extension() != ".h") continue;
-    const bool guarded = std::any_of(file.lines.begin(), file.lines.end(), [](const std::string& line) {
-      return line == "#pragma once" || line.rfind("#ifndef ", 0) == 0;  // C headers use a macro
-    });
+    const bool guarded =
+        std::any_of(file.lines.begin(), file.lines.end(), [](const std::string& line) {
+          return line == "#pragma once" || line.rfind("#ifndef ", 0) == 0;  // C headers use a macro
+        });
     if (!guarded) wrong.push_back(file.path);
   }
   EXPECT_THAT(wrong, IsEmpty());
