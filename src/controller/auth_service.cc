@@ -20,6 +20,17 @@ auth::v1::WhoAmIResponse Describe(const Identity& identity) {
   return response;
 }
 
+// A principal of no unit is the fabric's own.
+std::string UnitOrAll(const std::string& unit) {
+  return unit.empty() ? std::string(kEveryUnit) : unit;
+}
+
+bool Manages(const Identity& caller, const auth::v1::TokenInfo& token) {
+  return CheckPermission(caller, Permission::kManageTokens,
+                         UnitOrAll(token.principal().business_unit()))
+      .ok();
+}
+
 }  // namespace
 
 void LoginCodes::DropExpired() {
@@ -54,15 +65,31 @@ absl::StatusOr<Identity> LoginCodes::Redeem(const std::string& code) {
   return identity;
 }
 
+absl::Status AuthServiceImpl::Require(const Identity& caller, Permission permission,
+                                      const std::string& unit) const {
+  absl::Status allowed = CheckPermission(caller, permission, unit);
+  if (!allowed.ok()) {
+    RETURN_IF_ERROR(audit_->Append(
+        {caller.principal, "auth.denied", unit, "", false, std::string(allowed.message())}));
+  }
+  return allowed;
+}
+
 absl::StatusOr<Identity> AuthServiceImpl::Caller(const grpc::ServerContext& context,
                                                  Permission permission) const {
   ASSIGN_OR_RETURN(Identity caller, authenticator_->Authenticate(context));
-  if (absl::Status allowed = CheckPermission(caller, permission, ""); !allowed.ok()) {
-    RETURN_IF_ERROR(audit_->Append(
-        {caller.principal, "auth.denied", "", "", false, std::string(allowed.message())}));
-    return allowed;
-  }
+  RETURN_IF_ERROR(Require(caller, permission, ""));
   return caller;
+}
+
+absl::Status AuthServiceImpl::MayGrant(const Identity& caller,
+                                       const auth::v1::CreateTokenRequest& request) const {
+  RETURN_IF_ERROR(Require(caller, Permission::kManageTokens, UnitOrAll(request.business_unit())));
+  for (const auth::v1::RoleBinding& binding : request.bindings()) {
+    RETURN_IF_ERROR(
+        Require(caller, Permission::kManageTokens, UnitOrAll(binding.business_unit())));
+  }
+  return absl::OkStatus();
 }
 
 grpc::Status AuthServiceImpl::WhoAmI(grpc::ServerContext* context, const auth::v1::WhoAmIRequest*,
@@ -78,6 +105,8 @@ grpc::Status AuthServiceImpl::CreateToken(grpc::ServerContext* context,
                                           auth::v1::CreateTokenResponse* response) {
   const absl::StatusOr<Identity> caller = Caller(*context, Permission::kManageTokens);
   if (!caller.ok()) return ToGrpcStatus(caller.status());
+  if (absl::Status allowed = MayGrant(*caller, *request); !allowed.ok())
+    return ToGrpcStatus(allowed);
   absl::StatusOr<auth::v1::CreateTokenResponse> token = tokens_->Create(*request);
   if (!token.ok()) return ToGrpcStatus(token.status());
   const absl::Status audited =
@@ -95,7 +124,9 @@ grpc::Status AuthServiceImpl::ListTokens(grpc::ServerContext* context,
   if (!caller.ok()) return ToGrpcStatus(caller.status());
   absl::StatusOr<auth::v1::ListTokensResponse> list = tokens_->List();
   if (!list.ok()) return ToGrpcStatus(list.status());
-  *response = *std::move(list);
+  for (auth::v1::TokenInfo& token : *list->mutable_tokens()) {
+    if (Manages(*caller, token)) *response->add_tokens() = std::move(token);
+  }
   return grpc::Status::OK;
 }
 
@@ -104,6 +135,14 @@ grpc::Status AuthServiceImpl::RevokeToken(grpc::ServerContext* context,
                                           auth::v1::RevokeTokenResponse*) {
   const absl::StatusOr<Identity> caller = Caller(*context, Permission::kManageTokens);
   if (!caller.ok()) return ToGrpcStatus(caller.status());
+  const absl::StatusOr<auth::v1::ListTokensResponse> list = tokens_->List();
+  if (!list.ok()) return ToGrpcStatus(list.status());
+  for (const auth::v1::TokenInfo& token : list->tokens()) {
+    if (token.id() != request->id()) continue;
+    const absl::Status allowed = Require(*caller, Permission::kManageTokens,
+                                         UnitOrAll(token.principal().business_unit()));
+    if (!allowed.ok()) return ToGrpcStatus(allowed);
+  }
   if (absl::Status revoked = tokens_->Revoke(request->id()); !revoked.ok())
     return ToGrpcStatus(revoked);
   return ToGrpcStatus(
@@ -126,6 +165,18 @@ grpc::Status AuthServiceImpl::CreateLoginCode(grpc::ServerContext* context,
                                               auth::v1::CreateLoginCodeResponse* response) {
   const absl::StatusOr<Identity> caller = Caller(*context, Permission::kViewFabric);
   if (!caller.ok()) return ToGrpcStatus(caller.status());
+  // A code becomes a person's session with all roles of its maker: a job's roles are cut down for
+  // jobs, so that a job with a session would have more than it may.
+  const bool is_person = caller->principal.kind() == common::v1::Principal::USER;
+  const absl::Status outcome =
+      is_person ? absl::OkStatus()
+                : absl::PermissionDeniedError("the dashboard is for people; log in with a "
+                                              "person's token");
+  const absl::Status audited =
+      audit_->Append({caller->principal, "login_code.create", "", "", outcome.ok(),
+                      std::string(outcome.message())});
+  if (!outcome.ok()) return ToGrpcStatus(outcome);
+  if (!audited.ok()) return ToGrpcStatus(audited);
   *response = codes_->Create(*caller);
   return grpc::Status::OK;
 }

@@ -63,6 +63,10 @@ class AuthServiceImpl final : public auth::v1::AuthService::Service {
  private:
   // The caller, with `permission`; a denial is audited.
   absl::StatusOr<Identity> Caller(const grpc::ServerContext& context, Permission permission) const;
+  absl::Status Require(const Identity& caller, Permission permission,
+                       const std::string& unit) const;
+  // Nobody grants in a unit that he does not administer.
+  absl::Status MayGrant(const Identity& caller, const auth::v1::CreateTokenRequest& request) const;
 
   TokenStore* const tokens_;
   LoginCodes* const codes_;

@@ -16,6 +16,7 @@
 #include "base/store/sqlite_store.h"
 #include "compute_fabric/controller/controller.h"
 #include "controller/auth_service.h"
+#include "controller/fabric_metrics.h"
 #include "controller/web/web_server.h"
 #include "controller/wiring.h"
 #include "model_platform/registry/registry_service.h"
@@ -151,6 +152,9 @@ absl::Status Run(const Flags& flags) {
   ASSIGN_OR_RETURN(std::tie(web_options.host, web_options.port), SplitAddress(flags.web));
   web_options.tls = tls;
   web_options.controller_address = address;
+  web_options.before_scrape = [&controller, clock] {
+    UpdateFabricMetrics(*controller, clock->Now());
+  };
   web_options.client_tls = {ca.certificate_pem(), browser_pair.certificate_pem,
                             browser_pair.private_key_pem};
   ASSIGN_OR_RETURN(const std::unique_ptr<WebServer> web,

@@ -46,18 +46,34 @@ void AddDataUse(fabric::v1::JobSpec& spec, const std::string& dataset, const std
   use.set_purpose(purpose);
 }
 
-absl::Status PreparePretrain(absl::string_view config_json, fabric::v1::JobSpec& spec) {
+absl::Status PreparePretrain(absl::string_view config_json, const Identity&,
+                             fabric::v1::JobSpec& spec) {
   ASSIGN_OR_RETURN(const platform::PretrainSettings settings,
                    platform::ParsePretrainSettings(config_json, "pretrain"));
+  // A job registers in its own unit only; said now, not after hours of training.
+  if (!settings.register_as.empty() &&
+      UnitOfProject(settings.register_as) != UnitOfProject(spec.project())) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "pretrain.register_as: a job of project ", spec.project(), " cannot register ",
+        settings.register_as, "; name it ", UnitOfProject(spec.project()), "/..."));
+  }
   AddDataUse(spec, settings.dataset, settings.purpose);
   return absl::OkStatus();
 }
 
-absl::Status PrepareEvaluate(platform::ModelRegistry& registry, absl::string_view config_json,
-                             fabric::v1::JobSpec& spec) {
+// The model that `reference` names, if the submitter may view it: whoever runs a model sees it.
+absl::StatusOr<registry::v1::ModelVersion> ViewModel(const platform::ModelRegistry& registry,
+                                                     const std::string& reference,
+                                                     const Identity& submitter) {
+  RETURN_IF_ERROR(CheckPermission(submitter, Permission::kViewModels, UnitOfProject(reference)));
+  return registry.Resolve(reference);
+}
+
+absl::Status PrepareEvaluate(const platform::ModelRegistry& registry, absl::string_view config_json,
+                             const Identity& submitter, fabric::v1::JobSpec& spec) {
   ASSIGN_OR_RETURN(const platform::EvaluateSettings settings,
                    platform::ParseEvaluateSettings(config_json, "evaluate"));
-  RETURN_IF_ERROR(registry.Resolve(settings.model).status());
+  RETURN_IF_ERROR(ViewModel(registry, settings.model, submitter).status());
   AddDataUse(spec, settings.dataset, settings.purpose);
   return absl::OkStatus();
 }
@@ -86,13 +102,14 @@ fabric::ControllerHooks MakeHooks(gov::DataGovernance* governance,
   hooks.kinds = {
       {"pretrain", PreparePretrain, {"oneai-train", "pretrain"}},
       {"evaluate",
-       [registry](absl::string_view config_json, fabric::v1::JobSpec& spec) {
-         return PrepareEvaluate(*registry, config_json, spec);
+       [registry](absl::string_view config_json, const Identity& submitter,
+                  fabric::v1::JobSpec& spec) {
+         return PrepareEvaluate(*registry, config_json, submitter, spec);
        },
        {"oneai-train", "evaluate"}},
       // Endpoints make these; their settings come from DeployEndpoint, which has checked them.
       {"serve",
-       [](absl::string_view, fabric::v1::JobSpec&) { return absl::OkStatus(); },
+       [](absl::string_view, const Identity&, fabric::v1::JobSpec&) { return absl::OkStatus(); },
        {"oneai-serve"}}};
   hooks.issue_identity = [ca = std::move(ca)](const std::string& job_id,
                                               const std::string& address) {
@@ -105,8 +122,10 @@ fabric::ControllerHooks MakeHooks(gov::DataGovernance* governance,
       Log::Error("the audit log cannot be written", {{"action", entry.action}, {"error", written}});
   };
   hooks.resolve_model = [registry](const std::string& reference,
-                                   const Identity&) -> absl::StatusOr<fabric::ResolvedModel> {
-    ASSIGN_OR_RETURN(const registry::v1::ModelVersion model, registry->Resolve(reference));
+                                   const Identity& identity)
+      -> absl::StatusOr<fabric::ResolvedModel> {
+    ASSIGN_OR_RETURN(const registry::v1::ModelVersion model,
+                     ViewModel(*registry, reference, identity));
     return fabric::ResolvedModel{absl::StrCat(model.name(), "@", model.version()), model.path()};
   };
   return hooks;

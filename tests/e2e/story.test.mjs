@@ -230,6 +230,11 @@ test("the dashboard shows the run, live, in a real browser", { timeout: 120_000 
   await fabric.cli("job", "wait", submitted, "--timeout", "30");
   assert.deepEqual(problems, [], "no error in the browser's console");
 
+  const metrics = await (await context.request.get(`${fabric.client.web}/metrics`)).text();
+  assert.match(metrics, /^oneai_nodes\{state="ready"\} 3$/m);
+  assert.match(metrics, /^oneai_endpoint_replicas\{state="ready"\} 2$/m);
+  assert.match(metrics, /^oneai_jobs\{state="succeeded"\} [3-9]$/m);
+
   const again = await context.request.post(`${fabric.client.web}/api/v1/login`, { data: { code }, headers: { "Sec-Fetch-Site": "same-origin" } });
   assert.equal(again.status(), 401, "a login code works once");
   const foreign = await context.request.post(`${fabric.client.web}/api/v1/logout`, { data: {}, headers: { "Sec-Fetch-Site": "cross-site" } });
@@ -252,8 +257,10 @@ test("kill -9 of the gateway and of a replica is repaired", { timeout: 60_000 },
   process.kill(fabric.component("gateway").pid, "SIGKILL");
   const endpoint = await fabric.json("endpoint", "get", "shakespeare");
   await killRank(endpoint.job_id, 0);
-  await eventually("both replicas ready again", async () =>
-    (await fabric.json("endpoint", "get", "shakespeare")).replicas.every((replica) => replica.ready), 40);
+  await eventually("the replica started again and ready", async () => {
+    const tasks = (await fabric.json("job", "get", endpoint.job_id)).tasks;
+    return tasks[0].restarts >= 1 && tasks.every((task) => task.ready);
+  }, 40);
   await eventually("an answer", async () =>
     (await (await openai()).completions.create({ model: "shakespeare", prompt: "x", max_tokens: 2 })).choices.length === 1);
 });

@@ -89,7 +89,9 @@ class WebServerImpl final : public WebServer {
                    [this](const HttpRequest& request, const PathParameters&,
                           HttpResponder& responder) { responder.Send(Logout(request)); });
     router_.Handle("GET", "/metrics",
-                   [](const HttpRequest&, const PathParameters&, HttpResponder& responder) {
+                   [before_scrape = options.before_scrape](
+                       const HttpRequest&, const PathParameters&, HttpResponder& responder) {
+                     if (before_scrape) before_scrape();
                      responder.Send(MetricsResponse());
                    });
     router_.Handle("GET", "/health",

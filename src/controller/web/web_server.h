@@ -5,6 +5,7 @@
 // can do exactly what its person may.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -19,9 +20,10 @@ namespace oneai {
 struct WebOptions {
   std::string host = "127.0.0.1";
   int port = 0;
-  TlsCredentials tls;              // what browsers see
-  std::string controller_address;  // of the gRPC services, on this machine
-  TlsCredentials client_tls;       // a certificate of kind `user`: carries no rights of its own
+  TlsCredentials tls;                   // what browsers see
+  std::string controller_address;       // of the gRPC services, on this machine
+  std::function<void()> before_scrape;  // called before /metrics is answered; may be empty
+  TlsCredentials client_tls;  // a certificate of kind `user`: carries no rights of its own
 };
 
 class WebServer {

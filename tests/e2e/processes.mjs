@@ -1,0 +1,48 @@
+// The processes of one fabric as /proc shows them, and seeded chance to choose among them.
+import { readFileSync, readdirSync } from "node:fs";
+import { basename } from "node:path";
+
+function read(file) {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return ""; // the process has ended
+  }
+}
+
+// [{pid, role, name}] of everything that belongs to the fabric in `dir`. role: supervisor, controller, gateway, node, shim, rank
+// (what a shim started) or other; name: of the component, or <job>.<rank>.<attempt>.
+export function processesOf(dir) {
+  const found = [];
+  for (const pid of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry)).map(Number)) {
+    const args = read(`/proc/${pid}/cmdline`).split("\0");
+    const mine = args.some((arg) => arg === dir || arg.startsWith(`${dir}/`)) || read(`/proc/${pid}/environ`).includes(`${dir}/`);
+    if (!mine || pid === process.pid || /\) Z /.test(read(`/proc/${pid}/stat`))) continue;
+    const program = basename(args[0]);
+    const value = (flag) => args[args.indexOf(flag) + 1];
+    if (program === "oneai") {
+      if (args.includes("up")) found.push({ pid, role: "supervisor", name: "supervisor" });
+    } else if (program === "oneai-controller" || program === "oneai-gateway") {
+      found.push({ pid, role: program.slice(6), name: program.slice(6) });
+    } else if (program === "oneai-node") {
+      found.push({ pid, role: "node", name: value("--name") });
+    } else if (program === "oneai-shim") {
+      found.push({ pid, role: "shim", name: basename(value("--task-dir")) });
+    } else {
+      const task = /ONEAI_TASK_DIR=[^\0]*\/([^/\0]+)\0/.exec(read(`/proc/${pid}/environ`));
+      found.push({ pid, role: task ? "rank" : "other", name: task ? task[1] : args.join(" ") });
+    }
+  }
+  return found;
+}
+
+// mulberry32: numbers in [0, 1) that one seed fixes.
+export function seededRandom(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
