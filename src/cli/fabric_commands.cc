@@ -1,6 +1,7 @@
 // oneai up, down, status, ui, whoami, token ...
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <iostream>
 
@@ -30,13 +31,20 @@ struct UpFlags {
   bool detach = false;
 };
 
+bool AllServe(const FabricPlan& plan) {
+  return std::all_of(plan.components.begin(), plan.components.end(), [](const Component& c) {
+    return c.endpoints_file.empty() || std::filesystem::exists(c.endpoints_file);
+  });
+}
+
 // Waits until every component serves and every node has joined.
 absl::Status AwaitReady(const FabricPlan& plan, pid_t supervisor) {
   const absl::Time deadline = absl::Now() + absl::Seconds(60);
   const size_t num_nodes = plan.components.size() - 2;
   while (absl::Now() < deadline) {
     const absl::StatusOr<UpState> state = ReadUpState(plan.dir);
-    if (state.ok() && state->ready) {
+    // The state of a supervisor that was killed says nothing about this one.
+    if (state.ok() && state->ready && state->supervisor == supervisor && AllServe(plan)) {
       const absl::StatusOr<Session> session = Session::Open(plan.dir, "");
       if (session.ok()) {
         const auto nodes = session->Call<fabric::v1::NodeService>(

@@ -67,6 +67,8 @@ Component PlanNode(const UpOptions& options, const std::filesystem::path& bin_di
          "--asic-devices", "1"});
   }
   AppendTlsFlags(TlsFilesOf(options.dir, name), node.argv);
+  node.cleanup_argv = node.argv;
+  node.cleanup_argv.push_back("--exit-at-once");
   return node;
 }
 

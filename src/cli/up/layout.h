@@ -28,6 +28,8 @@ struct Component {
   std::vector<std::string> argv;
   std::filesystem::path log;             // its stdout and stderr
   std::filesystem::path endpoints_file;  // written by it when it serves; empty for nodes
+  // Ends what the component leaves running when it is killed; empty: it leaves nothing.
+  std::vector<std::string> cleanup_argv = {};
 };
 
 struct FabricPlan {

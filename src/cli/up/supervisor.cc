@@ -7,13 +7,10 @@
 
 #include <algorithm>
 #include <csignal>
-#include <fstream>
 #include <iostream>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/files/files.h"
 #include "base/log/log.h"
@@ -32,26 +29,23 @@ constexpr absl::Duration kBackoffMax = absl::Seconds(5);
 
 volatile std::sig_atomic_t g_stop = 0;
 
-int64_t StartTicks(pid_t pid) {
-  std::ifstream stat(absl::StrCat("/proc/", pid, "/stat"));
-  const std::string line{std::istreambuf_iterator<char>(stat), {}};
-  const size_t close = line.rfind(')');  // the command name may hold anything
-  if (close == std::string::npos) return 0;
-  const std::vector<std::string> fields =
-      absl::StrSplit(line.substr(close + 1), ' ', absl::SkipEmpty());
-  int64_t ticks = 0;
-  // A zombie has ended: it only waits for its parent.
-  if (fields.size() < 20 || fields[0] == "Z" || !absl::SimpleAtoi(fields[19], &ticks)) return 0;
-  return ticks;
-}
-
 absl::Status WriteUpState(const std::filesystem::path& dir, const UpState& state) {
   nlohmann::ordered_json components = nlohmann::ordered_json::array();
   for (const RunningComponent& c : state.components) {
     components.push_back({{"name", c.name}, {"pid", c.pid}, {"start_ticks", c.start_ticks}});
   }
-  const nlohmann::ordered_json json = {
-      {"supervisor", state.supervisor}, {"ready", state.ready}, {"components", components}};
+  nlohmann::ordered_json plan = nlohmann::ordered_json::array();
+  for (const Component& c : state.plan) {
+    plan.push_back({{"name", c.name},
+                    {"argv", c.argv},
+                    {"log", c.log.string()},
+                    {"endpoints_file", c.endpoints_file.string()},
+                    {"cleanup_argv", c.cleanup_argv}});
+  }
+  const nlohmann::ordered_json json = {{"supervisor", state.supervisor},
+                                       {"ready", state.ready},
+                                       {"components", components},
+                                       {"plan", plan}};
   return WriteFileAtomically(dir / "up.json", json.dump(2) + "\n", 0600);
 }
 
@@ -59,6 +53,14 @@ std::string LastLines(const std::filesystem::path& file, size_t bytes) {
   const absl::StatusOr<std::string> text = ReadFile(file);
   if (!text.ok()) return "";
   return text->size() <= bytes ? *text : text->substr(text->size() - bytes);
+}
+
+std::vector<std::string> Strings(const nlohmann::json& object, const char* key) {
+  std::vector<std::string> strings;
+  for (const nlohmann::json& item : object.value(key, nlohmann::json::array())) {
+    if (item.is_string()) strings.push_back(item.get<std::string>());
+  }
+  return strings;
 }
 
 // One component and when it may be started again.
@@ -78,8 +80,12 @@ class Supervisor {
   }
 
   absl::Status Run() {
-    Adopt();
-    absl::Status status = StartAll();
+    absl::Status status;
+    if (Adopt() > 0) {
+      RestartDead();
+    } else {
+      status = StartAll();
+    }
     if (status.ok()) {
       state_.ready = true;
       status = Save();
@@ -88,34 +94,58 @@ class Supervisor {
       absl::SleepFor(kPoll);
       RestartDead();
     }
-    StopAll();
-    std::error_code ignored;
-    std::filesystem::remove(plan_.dir / "up.json", ignored);
+    Stop();
     return status;
   }
 
+  // Takes over what runs, without a supervisor, and stops it.
+  void TakeOverAndStop() {
+    Adopt();
+    Stop();
+  }
+
  private:
-  // Processes that a killed supervisor left running belong to this one.
-  void Adopt() {
-    const absl::StatusOr<UpState> previous = ReadUpState(plan_.dir);
-    if (!previous.ok()) return;
-    for (const RunningComponent& old : previous->components) {
-      for (Slot& slot : slots_) {
-        if (slot.component->name == old.name && IsAlive(old)) {
-          slot.process = old;
-          slot.started = absl::Now();
-          Log::Info("adopted a running component", {{"name", old.name}, {"pid", old.pid}});
-        }
-      }
+  // Processes that a killed supervisor left running belong to this one. Returns how many.
+  int Adopt() {
+    int num_adopted = 0;
+    for (Slot& slot : slots_) {
+      slot.process = FindProcess(*slot.component);
+      if (slot.process.pid == 0) continue;
+      ++num_adopted;
+      slot.started = absl::Now();
+      Log::Info("adopted a running component",
+                {{"name", slot.process.name}, {"pid", slot.process.pid}});
     }
+    return num_adopted;
+  }
+
+  void Stop() {
+    for (auto slot = slots_.rbegin(); slot != slots_.rend(); ++slot) {
+      const bool was_alive = IsAlive(slot->process);
+      if (was_alive) kill(slot->process.pid, SIGTERM);
+      if (!AwaitEnd(*slot) || !was_alive) CleanUp(*slot);
+    }
+    std::error_code ignored;
+    std::filesystem::remove(plan_.dir / "up.json", ignored);
   }
 
   absl::Status StartAll() {
     for (Slot& slot : slots_) {
-      if (IsAlive(slot.process)) continue;
       RETURN_IF_ERROR(Start(slot));
       RETURN_IF_ERROR(AwaitServing(slot));
     }
+    return absl::OkStatus();
+  }
+
+  absl::Status Spawn(Slot& slot, const std::vector<std::string>& argv) {
+    ChildOptions options;
+    options.argv = argv;
+    options.env = CurrentEnvironment();
+    options.output_file = slot.component->log.string();
+    absl::StatusOr<pid_t> pid = SpawnChild(options);
+    RETURN_IF_ERROR(Annotate(pid.status(), absl::StrCat("starting ", slot.component->name)));
+    slot.process = IdentifyProcess(slot.component->name, *pid);
+    slot.started = absl::Now();
     return absl::OkStatus();
   }
 
@@ -123,14 +153,7 @@ class Supervisor {
     std::error_code ignored;
     if (!slot.component->endpoints_file.empty())
       std::filesystem::remove(slot.component->endpoints_file, ignored);
-    ChildOptions options;
-    options.argv = slot.component->argv;
-    options.env = CurrentEnvironment();
-    options.output_file = slot.component->log.string();
-    absl::StatusOr<pid_t> pid = SpawnChild(options);
-    RETURN_IF_ERROR(Annotate(pid.status(), absl::StrCat("starting ", slot.component->name)));
-    slot.process = {slot.component->name, *pid, StartTicks(*pid)};
-    slot.started = absl::Now();
+    RETURN_IF_ERROR(Spawn(slot, slot.component->argv));
     return Save();
   }
 
@@ -184,25 +207,38 @@ class Supervisor {
     }
   }
 
-  void StopAll() {
-    for (auto slot = slots_.rbegin(); slot != slots_.rend(); ++slot) {
-      if (!IsAlive(slot->process)) continue;
-      kill(slot->process.pid, SIGTERM);
-      const absl::Time deadline = absl::Now() + kStopGrace;
-      while (IsAlive(slot->process) && absl::Now() < deadline) {
-        absl::SleepFor(kPoll);
-        Reap();
-      }
-      if (IsAlive(slot->process)) {
-        Log::Warning("a component did not stop and is killed", {{"name", slot->component->name}});
-        kill(slot->process.pid, SIGKILL);
-      }
+  // False: it had to be killed.
+  bool AwaitEnd(const Slot& slot) {
+    const absl::Time deadline = absl::Now() + kStopGrace;
+    while (IsAlive(slot.process) && absl::Now() < deadline) {
+      absl::SleepFor(kPoll);
+      Reap();
     }
+    if (!IsAlive(slot.process)) return true;
+    Log::Warning("a component did not stop and is killed", {{"name", slot.component->name}});
+    kill(slot.process.pid, SIGKILL);
+    while (IsAlive(slot.process)) {
+      absl::SleepFor(kPoll);
+      Reap();
+    }
+    return false;
+  }
+
+  // The tasks of a node whose agent was killed go on without it; nothing may be left running.
+  void CleanUp(Slot& slot) {
+    if (slot.component->cleanup_argv.empty()) return;
+    if (absl::Status status = Spawn(slot, slot.component->cleanup_argv); !status.ok()) {
+      Log::Error("cannot clean up after a component",
+                 {{"name", slot.component->name}, {"error", status}});
+      return;
+    }
+    AwaitEnd(slot);
   }
 
   absl::Status Save() {
     state_.supervisor = getpid();
     state_.components.clear();
+    state_.plan = plan_.components;
     for (const Slot& slot : slots_) {
       if (slot.process.pid != 0) state_.components.push_back(slot.process);
     }
@@ -241,12 +277,12 @@ absl::StatusOr<UpState> ReadUpState(const std::filesystem::path& dir) {
     state.components.push_back(
         {item.value("name", ""), item.value("pid", 0), item.value("start_ticks", int64_t{0})});
   }
+  for (const nlohmann::json& item : json.value("plan", nlohmann::json::array())) {
+    if (!item.is_object()) continue;
+    state.plan.push_back({item.value("name", ""), Strings(item, "argv"), item.value("log", ""),
+                          item.value("endpoints_file", ""), Strings(item, "cleanup_argv")});
+  }
   return state;
-}
-
-bool IsAlive(const RunningComponent& component) {
-  return component.pid > 0 && component.start_ticks != 0 &&
-         StartTicks(component.pid) == component.start_ticks;
 }
 
 bool IsSupervised(const std::filesystem::path& dir) {
@@ -286,15 +322,15 @@ absl::Status StopFabric(const std::filesystem::path& dir) {
       return absl::DeadlineExceededError("the fabric is still stopping after a minute");
     return absl::OkStatus();
   }
-  // The supervisor was killed: stop what it left.
-  for (auto component = state->components.rbegin(); component != state->components.rend();
-       ++component) {
-    if (IsAlive(*component)) kill(component->pid, SIGTERM);
-    while (IsAlive(*component) && absl::Now() < deadline) absl::SleepFor(kPoll);
-    if (IsAlive(*component)) kill(component->pid, SIGKILL);
-  }
-  std::error_code ignored;
-  std::filesystem::remove(dir / "up.json", ignored);
+  // The supervisor was killed: stop what it left. The lock keeps a new one from starting meanwhile.
+  const int lock = TryLock(dir);
+  if (lock < 0)
+    return absl::UnavailableError("a supervisor has started meanwhile; run `oneai down` again");
+  const absl::Cleanup unlock = [lock] { close(lock); };
+  FabricPlan plan;
+  plan.dir = dir;
+  plan.components = state->plan;
+  Supervisor(plan).TakeOverAndStop();
   return absl::OkStatus();
 }
 

@@ -41,6 +41,7 @@ struct NodeFlags {
   std::string log_file;
   int64_t fence_ms = 30'000;
   bool stop_tasks_on_exit = false;
+  bool exit_at_once = false;
 };
 
 void AddFlags(CLI::App& app, NodeFlags& flags) {
@@ -66,6 +67,9 @@ void AddFlags(CLI::App& app, NodeFlags& flags) {
       ->check(CLI::Range(1'000, 86'400'000));
   app.add_flag("--stop-tasks-on-exit", flags.stop_tasks_on_exit,
                "on SIGTERM stop all tasks instead of leaving them to the next agent");
+  app.add_flag("--exit-at-once", flags.exit_at_once,
+               "behave as if SIGTERM had come: with --stop-tasks-on-exit this ends the tasks that "
+               "a killed agent left");
 }
 
 absl::Status ParseIntoInfo(const NodeFlags& flags, v1::NodeInfo& info) {
@@ -177,6 +181,7 @@ int main(int argc, char** argv) {
     return app.exit(e) == 0 ? 0 : 2;
   }
   signal(SIGPIPE, SIG_IGN);
+  oneai::fabric::g_stop = flags.exit_at_once;
   for (int signal_number : {SIGTERM, SIGINT}) {
     signal(signal_number, [](int) { oneai::fabric::g_stop = true; });
   }
