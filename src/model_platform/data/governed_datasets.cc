@@ -13,7 +13,19 @@ namespace {
 
 constexpr absl::Duration kOpenTimeout = absl::Seconds(30);
 constexpr absl::Duration kReadTimeout = absl::Minutes(30);
-constexpr int kReadAttempts = 5;
+// A controller that restarts is back within this. Both calls may be repeated: a grant that nobody
+// heard of is never used, and reading goes on at the byte it had reached.
+constexpr absl::Duration kPatience = absl::Minutes(2);
+constexpr absl::Duration kPause = absl::Milliseconds(500);
+
+absl::Status WithRetries(absl::FunctionRef<absl::Status()> call) {
+  const absl::Time give_up = absl::Now() + kPatience;
+  while (true) {
+    const absl::Status status = call();
+    if (!absl::IsUnavailable(status) || absl::Now() > give_up) return status;
+    absl::SleepFor(kPause);
+  }
+}
 
 class Sha256 {
  public:
@@ -73,14 +85,16 @@ absl::Status ReadOnce(data::v1::DataService::StubInterface& stub, const OpenedDa
 
 absl::StatusOr<OpenedDataset> GovernedDatasets::Open(const std::string& ref,
                                                      const std::string& purpose) {
-  grpc::ClientContext context;
-  PrepareContext(context, kOpenTimeout);
   data::v1::OpenDatasetRequest request;
   request.set_dataset(ref);
   request.set_purpose(purpose);
   data::v1::OpenDatasetResponse response;
-  RETURN_IF_ERROR(Annotate(FromGrpcStatus(stub_->OpenDataset(&context, request, &response)),
-                           absl::StrCat("opening dataset ", ref, " for ", purpose)));
+  const absl::Status status = WithRetries([&] {
+    grpc::ClientContext context;
+    PrepareContext(context, kOpenTimeout);
+    return FromGrpcStatus(stub_->OpenDataset(&context, request, &response));
+  });
+  RETURN_IF_ERROR(Annotate(status, absl::StrCat("opening dataset ", ref, " for ", purpose)));
   OpenedDataset opened;
   const data::v1::DatasetVersion& version = response.dataset();
   opened.name = version.header().name();
@@ -97,12 +111,8 @@ absl::StatusOr<OpenedDataset> GovernedDatasets::Open(const std::string& ref,
 absl::Status GovernedDatasets::Read(const OpenedDataset& dataset, const DatasetFile& file,
                                     absl::FunctionRef<absl::Status(absl::string_view)> on_bytes) {
   Progress progress;
-  absl::Status status;
-  for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
-    if (attempt > 0) absl::SleepFor(absl::Milliseconds(200) * attempt);
-    status = ReadOnce(*stub_, dataset, file, progress, on_bytes);
-    if (!absl::IsUnavailable(status)) break;
-  }
+  const absl::Status status =
+      WithRetries([&] { return ReadOnce(*stub_, dataset, file, progress, on_bytes); });
   RETURN_IF_ERROR(Annotate(status, absl::StrCat("reading ", file.path, " of ", dataset.ref())));
   if (progress.bytes != file.size_bytes || progress.sha256.Hex() != file.sha256) {
     return absl::DataLossError(absl::StrCat(file.path, " of ", dataset.ref(), ": ", progress.bytes,
