@@ -17,7 +17,10 @@ export function processesOf(dir) {
   for (const pid of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry)).map(Number)) {
     const args = read(`/proc/${pid}/cmdline`).split("\0");
     const mine = args.some((arg) => arg === dir || arg.startsWith(`${dir}/`)) || read(`/proc/${pid}/environ`).includes(`${dir}/`);
-    if (!mine || pid === process.pid || /\) Z /.test(read(`/proc/${pid}/stat`))) continue;
+    const [state, parent] = read(`/proc/${pid}/stat`).replace(/^.*\) /, "").split(" ");
+    if (!mine || pid === process.pid || !state || state === "Z") continue;
+    // A fork that has yet to become another program is not one more of its parent.
+    if (read(`/proc/${parent}/cmdline`) === args.join("\0")) continue;
     const program = basename(args[0]);
     const value = (flag) => args[args.indexOf(flag) + 1];
     if (program === "oneai") {
