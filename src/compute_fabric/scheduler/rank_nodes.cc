@@ -15,11 +15,18 @@ struct Candidate {
   int64_t held;  // tasks of the job that it has
 };
 
+// How many devices of the node the task would sit beside without use. The CPU is listed as a device
+// too, on every node alike.
+int64_t NumDevicesNotAskedFor(const NodeSnapshot& node, const DeviceAlternative* device) {
+  return std::count_if(node.devices.begin(), node.devices.end(), [&](const DeviceSnapshot& d) {
+    return device == nullptr || d.kind != device->kind;
+  });
+}
+
 // Smaller is better; the last word among candidates that the policy finds equal.
 auto NearEqualOrder(const Candidate& candidate, const DeviceAlternative* device) {
-  const bool wastes_devices = device == nullptr && !candidate.node->devices.empty();
-  return std::make_tuple(wastes_devices, candidate.node->cpu_milli_free(),
-                         std::cref(candidate.node->name));
+  return std::make_tuple(NumDevicesNotAskedFor(*candidate.node, device),
+                         candidate.node->cpu_milli_free(), std::cref(candidate.node->name));
 }
 
 std::vector<std::string> Pack(std::vector<Candidate> candidates, const DeviceAlternative* device,
@@ -31,7 +38,8 @@ std::vector<std::string> Pack(std::vector<Candidate> candidates, const DeviceAlt
         candidates.begin(), candidates.end(), [&](const Candidate& a, const Candidate& b) {
           auto key = [&](const Candidate& c) {
             const bool takes_all = c.room >= rest;
-            return std::make_tuple(!takes_all, takes_all ? c.room : -c.room, -c.held);
+            const int64_t wasted = takes_all ? NumDevicesNotAskedFor(*c.node, device) : 0;
+            return std::make_tuple(!takes_all, wasted, takes_all ? c.room : -c.room, -c.held);
           };
           if (key(a) != key(b)) return key(a) < key(b);
           return NearEqualOrder(a, device) < NearEqualOrder(b, device);

@@ -18,12 +18,13 @@ std::vector<const DeviceAlternative*> RankDevices(const TaskShape& shape);
 
 // Where `num_tasks` tasks should go: a node name per task, as many as fit (fewer than asked when
 // the cluster is too full). `held`: how many tasks of the job each node has already.
-//   kPack: the node that takes all of the rest with least to spare, else the one that takes most:
-//   as few nodes as possible. kNode: nodes that hold none, one task each. kNodePreferred: the same,
+//   kPack: of the nodes that take all of the rest the one with the fewest accelerators that the
+//   task did not ask for, then with least to spare; else the one that takes most: as few nodes as
+//   possible. kNode: nodes that hold none, one task each. kNodePreferred: the same,
 //   then over again with those that hold fewest.
-// Among near-equals: nodes without devices first for a task that needs none (keep accelerators
-// free), then the fuller node (keep big holes whole), then by name, so that nodes fill in a steady
-// order.
+// Among near-equals: the node with the fewest accelerators that the task did not ask for (keep them
+// free for those who do), then the fuller node (keep big holes whole), then by name, so that nodes
+// fill in a steady order.
 std::vector<std::string> RankNodes(const std::vector<NodeSnapshot>& nodes, const TaskShape& shape,
                                    const DeviceAlternative* device, SpreadPolicy spread,
                                    int64_t num_tasks, std::map<std::string, int64_t> held);

@@ -139,6 +139,19 @@ TEST(PlanTest, KeepsDeviceNodesFreeForThoseThatNeedThem) {
   EXPECT_EQ(NodesOf(Plan(s, kNow), "j"), "b");
 }
 
+TEST(PlanTest, PrefersTheNodeWithFewestAcceleratorsThatTheTaskDidNotAskFor) {
+  // Every node lists its CPU as a device; the first by name has an accelerator too.
+  ClusterSnapshot s{.nodes = {MakeNode("a", 2000, {"cpu", "asic"}), MakeNode("b", 4000, {"cpu"}),
+                              MakeNode("c", 4000, {"cpu", "asic", "h100"})}};
+  s.pending = {MakeJob("plain", 1, 1000), MakeJob("gpu", 1, 1000), MakeJob("spread", 2, 1000)};
+  s.pending[1].shape.devices = {{.kind = "asic", .count = 1}};
+  s.pending[2].spread = SpreadPolicy::kNode;
+  const PlacementPlan plan = Plan(s, kNow);
+  EXPECT_EQ(NodesOf(plan, "plain"), "b") << "though a would have less to spare";
+  EXPECT_EQ(NodesOf(plan, "gpu"), "a") << "c would sit on an h100 as well";
+  EXPECT_EQ(NodesOf(plan, "spread"), "b,a");
+}
+
 TEST(PlanTest, QuotaHoldsAJobBackAndSaysSo) {
   ClusterSnapshot s{.nodes = {MakeNode("a", 8000)}};
   s.pending = {MakeJob("j", 2, 1000), MakeJob("other", 2, 1000)};
