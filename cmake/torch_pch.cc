@@ -1,0 +1,1 @@
+// Holds the precompiled header that every LibTorch target uses (torch_pch.h).
