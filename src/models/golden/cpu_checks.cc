@@ -200,15 +200,16 @@ absl::Status CpuChecks::CheckGreedy(std::vector<RunningCase> running) {
 
 }  // namespace
 
-absl::Status CheckOnCpu(const Fixture& fixture, const ModelConfig& config, absl::string_view suffix,
-                        Report& report) {
-  ASSIGN_OR_RETURN(Checkpoint checkpoint, Checkpoint::Open(fixture.folder()));
+absl::Status CheckOnCpu(const Fixture& fixture, const ModelConfig& config, Checkpoint checkpoint,
+                        absl::string_view adapter, absl::string_view suffix, Report& report) {
   ASSIGN_OR_RETURN(const std::unique_ptr<CpuModel> model,
                    CpuModel::Create(config, std::move(checkpoint), {.dtype = ComputeDtype::kF32}));
-  if (fixture.cases().empty()) return absl::OkStatus();
   std::vector<RunningCase> text;
   std::vector<int64_t> num_tokens;
+  std::vector<const GoldenCase*> cases;
   for (const GoldenCase& golden : fixture.cases()) {
+    if (golden.adapter != adapter) continue;
+    cases.push_back(&golden);
     int64_t tokens = static_cast<int64_t>(golden.input_ids.size());
     if (golden.kind == CaseKind::kText) {
       ASSIGN_OR_RETURN(std::vector<int64_t> expected, fixture.Ints(golden.name + ".greedy"));
@@ -217,14 +218,15 @@ absl::Status CheckOnCpu(const Fixture& fixture, const ModelConfig& config, absl:
     }
     num_tokens.push_back(tokens);
   }
+  if (cases.empty()) return absl::OkStatus();
   int64_t num_blocks = 0;
   const std::vector<std::vector<int32_t>> tables = DealBlocks(num_tokens, num_blocks);
   ASSIGN_OR_RETURN(PagedKvCache cache,
                    PagedKvCache::Create(config, num_blocks, kBlockTokens, ComputeDtype::kF32));
   CpuChecks checks(fixture, *model, cache, suffix, report);
   size_t next_text = 0;
-  for (size_t i = 0; i < fixture.cases().size(); ++i) {
-    const GoldenCase& golden = fixture.cases()[i];
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const GoldenCase& golden = *cases[i];
     switch (golden.kind) {
       case CaseKind::kText:
         text[next_text++].block_table = tables[i];

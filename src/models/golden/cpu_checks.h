@@ -10,12 +10,13 @@
 
 namespace oneai::models::golden {
 
-// Loads the fixture's weights under `config` and adds to `report`, each check named with `suffix`:
+// Runs `checkpoint` (the fixture's weights, with `adapter` merged unless it is "") under `config`
+// on the cases of that adapter and adds to `report`, each check named with `suffix`:
 // logits of every position, traced hidden states, greedy continuations by cached decoding of all
 // prompts in one ragged batch, pooled embeddings, yes/no scores and class scores. A deviation is a
 // result; an error means that a check could not be made: weights that do not load, golden tensors
 // that are missing or misshapen.
-absl::Status CheckOnCpu(const Fixture& fixture, const ModelConfig& config, absl::string_view suffix,
-                        Report& report);
+absl::Status CheckOnCpu(const Fixture& fixture, const ModelConfig& config, Checkpoint checkpoint,
+                        absl::string_view adapter, absl::string_view suffix, Report& report);
 
 }  // namespace oneai::models::golden

@@ -1,9 +1,11 @@
 #include "models/golden/fixture.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "models/json/json_reader.h"
@@ -13,6 +15,26 @@ namespace {
 
 constexpr IntRange kTokenId = {0, std::numeric_limits<int32_t>::max()};
 constexpr int64_t kFormat = 1;
+
+bool IsFolderName(absl::string_view name) {
+  return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
+    return absl::ascii_isalnum(c) || c == '_' || c == '-';
+  });
+}
+
+// How golden.json names a dtype.
+absl::string_view ListedDType(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return "float32";
+    case DType::kI64:
+      return "int64";
+    case DType::kU8:
+      return "uint8";
+    default:
+      return "";
+  }
+}
 
 absl::StatusOr<CaseKind> ParseKind(absl::string_view kind, absl::string_view name) {
   if (kind == "text") return CaseKind::kText;
@@ -83,8 +105,7 @@ absl::StatusOr<AdamWSettings> ParseOptimizer(const JsonObject& object) {
 
 absl::StatusOr<GoldenTraining> ParseTraining(const JsonObject& object) {
   GoldenTraining training;
-  if (object.Has("adapter"))
-    return absl::UnimplementedError("golden.json: training of adapters is not supported");
+  ASSIGN_OR_RETURN(training.adapter, object.StringOr("adapter", ""));
   ASSIGN_OR_RETURN(training.loss, object.Double("loss"));
   if (object.Has("grad_norm")) {
     ASSIGN_OR_RETURN(training.grad_norm, object.Double("grad_norm"));
@@ -97,6 +118,20 @@ absl::StatusOr<GoldenTraining> ParseTraining(const JsonObject& object) {
   return training;
 }
 
+// config.json and, when it is there, the form of transformers 5.
+absl::StatusOr<std::vector<NamedConfig>> ReadConfigs(const std::filesystem::path& folder) {
+  std::vector<NamedConfig> configs;
+  for (const char* name : {"config.json", "config.transformers5.json"}) {
+    const std::filesystem::path file = folder / name;
+    std::error_code ignored;
+    if (!configs.empty() && !std::filesystem::exists(file, ignored)) continue;
+    ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(file, JsonLimits().bytes_max));
+    ASSIGN_OR_RETURN(ModelConfig config, ParseModelConfig(text, file.string()));
+    configs.push_back({name, std::move(config)});
+  }
+  return configs;
+}
+
 }  // namespace
 
 absl::StatusOr<Fixture> Fixture::Open(const std::filesystem::path& folder) {
@@ -104,8 +139,15 @@ absl::StatusOr<Fixture> Fixture::Open(const std::filesystem::path& folder) {
   if (!std::filesystem::is_directory(folder, ignored)) {
     return absl::NotFoundError(absl::StrCat("no such folder: ", folder.string()));
   }
-  // The description first: it says in words what a folder is that this runner does not support.
-  ASSIGN_OR_RETURN(const Json description, ReadJsonFile(folder / "golden.json"));
+  const std::string description_file = (folder / "golden.json").string();
+  ASSIGN_OR_RETURN(const Json description, ReadJsonFile(description_file));
+  ASSIGN_OR_RETURN(const JsonObject root, JsonObject::From(description, description_file));
+  if (root.Has("smart_resize")) {
+    return absl::UnimplementedError(
+        absl::StrCat(description_file, ": goldens of image processing are not supported"));
+  }
+  // The configuration before all else: it names the architecture of a folder that is not supported.
+  ASSIGN_OR_RETURN(std::vector<NamedConfig> configs, ReadConfigs(folder));
   const std::string tensors_file = (folder / "golden.safetensors").string();
   if (!std::filesystem::exists(tensors_file, ignored)) {
     return absl::NotFoundError(absl::StrCat("no such file: ", tensors_file));
@@ -113,41 +155,48 @@ absl::StatusOr<Fixture> Fixture::Open(const std::filesystem::path& folder) {
   ASSIGN_OR_RETURN(Checkpoint tensors, Checkpoint::OpenFile(tensors_file));
   Fixture fixture(std::move(tensors));
   fixture.folder_ = folder;
-  RETURN_IF_ERROR(fixture.ReadDescription());
-  RETURN_IF_ERROR(fixture.ReadConfigs());
+  fixture.configs_ = std::move(configs);
+  RETURN_IF_ERROR(fixture.ReadDescription(root));
   return fixture;
 }
 
-absl::Status Fixture::ReadDescription() {
-  const std::string file = (folder_ / "golden.json").string();
-  ASSIGN_OR_RETURN(const Json json, ReadJsonFile(file));
-  ASSIGN_OR_RETURN(const JsonObject object, JsonObject::From(json, file));
+absl::Status Fixture::ReadDescription(const JsonObject& object) {
+  const std::string& file = object.what();
   ASSIGN_OR_RETURN(const int64_t format, object.Int("format"));
   if (format != kFormat)
     return object.Error("format", absl::StrCat("is ", format, "; supported is ", kFormat));
   ASSIGN_OR_RETURN(const std::string dtype, object.StringOr("compute_dtype", "float32"));
   if (dtype != "float32")
     return object.Error("compute_dtype", "only float32 goldens are supported");
-  for (const absl::string_view part : {"mtp", "adapters", "smart_resize"}) {
-    if (object.Has(part)) {
-      return absl::UnimplementedError(
-          absl::StrCat(file, ": this runner does not check '", part, "' goldens"));
-    }
+  if (object.Has("mtp")) {
+    return absl::UnimplementedError(
+        absl::StrCat(file, ": this runner does not check 'mtp' goldens"));
+  }
+  if (object.Has("tensors")) {
+    ASSIGN_OR_RETURN(const JsonObject tensors, object.Object("tensors"));
+    RETURN_IF_ERROR(CheckTensors(tensors));
   }
   ASSIGN_OR_RETURN(const JsonObject tolerance, object.Object("tolerance"));
   ASSIGN_OR_RETURN(tolerance_, tolerance.Double("relative_to_std"));
   if (!(tolerance_ > 0 && tolerance_ <= 0.01))
     return tolerance.Error("relative_to_std", "must be in (0, 0.01]");
+  if (object.Has("adapters")) {
+    ASSIGN_OR_RETURN(const JsonObject adapters, object.Object("adapters"));
+    for (const auto& [name, unused] : adapters.value().items()) {
+      if (!IsFolderName(name)) return adapters.Error(name, "is no plain folder name");
+      adapters_.push_back(name);
+    }
+  }
   const Json* cases = object.Find("cases");
   if (cases != nullptr && !cases->is_array()) return object.Error("cases", "expected a list");
-  for (size_t i = 0; cases != nullptr && i < cases->size(); ++i) {
-    ASSIGN_OR_RETURN(GoldenCase parsed,
-                     ParseCase((*cases)[i], file, absl::StrCat("cases[", i, "]")));
-    cases_.push_back(std::move(parsed));
-  }
+  if (cases != nullptr) RETURN_IF_ERROR(ReadCases(*cases, file));
   if (object.Has("train")) {
     ASSIGN_OR_RETURN(const JsonObject train, object.Object("train"));
     ASSIGN_OR_RETURN(training_, ParseTraining(train));
+    if (!training_->adapter.empty() &&
+        std::ranges::find(adapters_, training_->adapter) == adapters_.end()) {
+      return train.Error("adapter", "is not among the adapters");
+    }
   }
   if (cases_.empty() && !training_) return object.Error("cases", "there is nothing to check");
   ASSIGN_OR_RETURN(token_yes_, object.IntOr("token_yes", -1, kTokenId));
@@ -156,15 +205,35 @@ absl::Status Fixture::ReadDescription() {
   return absl::OkStatus();
 }
 
-absl::Status Fixture::ReadConfigs() {
-  for (const char* name : {"config.json", "config.transformers5.json"}) {
-    const std::filesystem::path file = folder_ / name;
-    std::error_code ignored;
-    if (!configs_.empty() && !std::filesystem::exists(file, ignored))
-      continue;  // only config.json is required
-    ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(file, JsonLimits().bytes_max));
-    ASSIGN_OR_RETURN(ModelConfig config, ParseModelConfig(text, file.string()));
-    configs_.push_back({name, std::move(config)});
+absl::Status Fixture::CheckTensors(const JsonObject& listed) const {
+  const absl::string_view source = tensors_.source();
+  for (const auto& [name, unused] : listed.value().items()) {
+    ASSIGN_OR_RETURN(const TensorView tensor, tensors_.Get(name));
+    ASSIGN_OR_RETURN(const JsonObject entry, listed.Object(name));
+    ASSIGN_OR_RETURN(const std::string dtype, entry.String("dtype"));
+    ASSIGN_OR_RETURN(const std::vector<int64_t> shape, entry.IntOrIntList("shape"));
+    if (ListedDType(tensor.dtype) != dtype || tensor.shape != shape) {
+      return absl::InvalidArgumentError(absl::StrCat(source, ": tensor '", name, "' is not the ",
+                                                     dtype, " tensor that golden.json describes"));
+    }
+  }
+  if (tensors_.tensors().size() != listed.value().size()) {
+    return absl::InvalidArgumentError(absl::StrCat(source, ": holds ", tensors_.tensors().size(),
+                                                   " tensors, golden.json describes ",
+                                                   listed.value().size()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Fixture::ReadCases(const Json& cases, absl::string_view file) {
+  for (size_t i = 0; i < cases.size(); ++i) {
+    ASSIGN_OR_RETURN(GoldenCase parsed, ParseCase(cases[i], file, absl::StrCat("cases[", i, "]")));
+    // A case of an adapter is named <adapter>.<prompt>.
+    const std::string prefix = parsed.name.substr(0, parsed.name.find('.'));
+    if (prefix != parsed.name && std::ranges::find(adapters_, prefix) != adapters_.end()) {
+      parsed.adapter = prefix;
+    }
+    cases_.push_back(std::move(parsed));
   }
   return absl::OkStatus();
 }

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "models/config/model_config.h"
+#include "models/json/json_reader.h"
 #include "models/safetensors/checkpoint.h"
 
 namespace oneai::models::golden {
@@ -27,6 +28,7 @@ struct GoldenCase {
   CaseKind kind = CaseKind::kText;
   std::vector<int32_t> input_ids;
   bool traced = false;  // hidden states are there too
+  std::string adapter;  // the one it was run with, or ""
 };
 
 struct AdamWSettings {
@@ -36,9 +38,10 @@ struct AdamWSettings {
 };
 
 struct GoldenTraining {
+  std::string adapter;  // "": all of the model is trained; else this adapter's factors only
   double loss = 0;
   std::optional<double> grad_norm;
-  std::vector<std::string> gradients;  // parameter names
+  std::vector<std::string> gradients;  // parameter names; with an adapter those of all its factors
   std::optional<AdamWSettings> optimizer;
 };
 
@@ -59,6 +62,8 @@ class Fixture {
   double tolerance() const { return tolerance_; }  // relative to the golden tensor's std
   const std::vector<NamedConfig>& configs() const { return configs_; }
   const std::vector<GoldenCase>& cases() const { return cases_; }
+  // Folders of PEFT LoRA adapters within the fixture.
+  const std::vector<std::string>& adapters() const { return adapters_; }
   const std::optional<GoldenTraining>& training() const { return training_; }
   int64_t token_yes() const { return token_yes_; }  // of kRerank cases
   int64_t token_no() const { return token_no_; }
@@ -76,14 +81,17 @@ class Fixture {
 
  private:
   explicit Fixture(Checkpoint tensors) : tensors_(std::move(tensors)) {}
-  absl::Status ReadDescription();
-  absl::Status ReadConfigs();
+  absl::Status ReadDescription(const JsonObject& object);
+  // That golden.safetensors is what golden.json says it is.
+  absl::Status CheckTensors(const JsonObject& listed) const;
+  absl::Status ReadCases(const Json& cases, absl::string_view file);
 
   std::filesystem::path folder_;
   Checkpoint tensors_;
   double tolerance_ = 0;
   std::vector<NamedConfig> configs_;
   std::vector<GoldenCase> cases_;
+  std::vector<std::string> adapters_;
   std::optional<GoldenTraining> training_;
   int64_t token_yes_ = -1, token_no_ = -1, truncated_dimension_ = 0;
 };

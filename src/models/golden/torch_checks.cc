@@ -4,10 +4,12 @@
 #include <cmath>
 #include <exception>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "models/lora/torch_lora.h"
 #include "models/runtime/torch_model.h"
 
 namespace oneai::models::golden {
@@ -140,11 +142,42 @@ class TrainingLoss {
   TrainInputs inputs_;
 };
 
+// The model that is trained: all of it, or an adapter over a frozen base.
+class TrainedModel {
+ public:
+  static absl::StatusOr<TrainedModel> Load(const ModelConfig& config, const TorchSubject& subject) {
+    TrainedModel model;
+    ASSIGN_OR_RETURN(model.base_, LoadTorchWeights(config, subject.base));
+    if (subject.adapter == nullptr) return model;
+    Freeze(model.base_);
+    ASSIGN_OR_RETURN(model.lora_, LoadTorchLora(*subject.adapter));
+    return model;
+  }
+
+  const ModelConfig& config() const { return base_.config; }
+  const std::vector<NamedParameter>& parameters() const {
+    return lora_ ? lora_->parameters : base_.parameters;
+  }
+  // The weights of a forward pass, as functions of the parameters.
+  absl::StatusOr<TorchWeights> Weights() const {
+    if (!lora_) return base_;
+    return ApplyLora(base_, *lora_);
+  }
+
+ private:
+  TorchWeights base_;
+  std::optional<TorchLora> lora_;
+};
+
 class TorchChecks {
  public:
-  TorchChecks(const Fixture& fixture, TorchWeights weights, absl::string_view suffix,
-              Report& report)
-      : fixture_(fixture), weights_(std::move(weights)), suffix_(suffix), report_(report) {}
+  TorchChecks(const Fixture& fixture, TrainedModel model, absl::string_view adapter,
+              absl::string_view suffix, Report& report)
+      : fixture_(fixture),
+        model_(std::move(model)),
+        adapter_(adapter),
+        suffix_(suffix),
+        report_(report) {}
 
   absl::Status CheckLogits();
   absl::Status CheckTraining(const GoldenTraining& golden);
@@ -158,8 +191,8 @@ class TorchChecks {
   absl::Status CheckParameters(const AdamWSettings& golden);
 
   const Fixture& fixture_;
-  TorchWeights weights_;
-  const std::string suffix_;
+  const TrainedModel model_;
+  const std::string adapter_, suffix_;
   Report& report_;
 };
 
@@ -167,16 +200,17 @@ absl::Status TorchChecks::CheckLogits() {
   std::vector<int64_t> tokens, cu_seqlens{0};
   std::vector<const GoldenCase*> packed;
   for (const GoldenCase& golden : fixture_.cases()) {
-    if (golden.kind != CaseKind::kText) continue;
+    if (golden.kind != CaseKind::kText || golden.adapter != adapter_) continue;
     packed.push_back(&golden);
     tokens.insert(tokens.end(), golden.input_ids.begin(), golden.input_ids.end());
     cu_seqlens.push_back(static_cast<int64_t>(tokens.size()));
   }
   if (packed.empty()) return absl::OkStatus();
-  RETURN_IF_ERROR(CheckIds(tokens, weights_.config.vocab_size));
+  RETURN_IF_ERROR(CheckIds(tokens, model_.config().vocab_size));
   const torch::NoGradGuard no_grad;
+  ASSIGN_OR_RETURN(const TorchWeights weights, model_.Weights());
   const TorchBatch batch = MakeTorchBatch(torch::tensor(tokens, torch::kInt64), cu_seqlens);
-  const torch::Tensor logits = Logits(weights_, batch, torch::kFloat32).contiguous();
+  const torch::Tensor logits = Logits(weights, batch, torch::kFloat32).contiguous();
   for (size_t i = 0; i < packed.size(); ++i) {
     const std::string name = packed[i]->name + ".logits";
     const torch::Tensor rows = logits.slice(0, cu_seqlens[i], cu_seqlens[i + 1]);
@@ -187,8 +221,9 @@ absl::Status TorchChecks::CheckLogits() {
 }
 
 absl::Status TorchChecks::CheckTraining(const GoldenTraining& golden) {
-  ASSIGN_OR_RETURN(const TrainingLoss loss, TrainingLoss::Create(fixture_, weights_.config));
-  const torch::Tensor value = loss(weights_);
+  ASSIGN_OR_RETURN(const TrainingLoss loss, TrainingLoss::Create(fixture_, model_.config()));
+  ASSIGN_OR_RETURN(const TorchWeights weights, model_.Weights());
+  const torch::Tensor value = loss(weights);
   Add("loss", "train.loss", RelativeDeviation(value.item<double>(), golden.loss, kLossTolerance));
   value.backward();
   RETURN_IF_ERROR(CheckGradients(golden));
@@ -197,17 +232,22 @@ absl::Status TorchChecks::CheckTraining(const GoldenTraining& golden) {
 
 absl::Status TorchChecks::CheckGradients(const GoldenTraining& golden) {
   const double tolerance = kGradientFactor * fixture_.tolerance();
+  const std::vector<NamedParameter>& parameters = model_.parameters();
   double sum_squares = 0;
-  for (const NamedParameter& p : weights_.parameters) {
+  for (const NamedParameter& p : parameters) {
     sum_squares += p.tensor.grad().to(torch::kFloat64).square().sum().item<double>();
   }
   if (golden.grad_norm) {
     Add("gradient norm", "grad_norm",
         RelativeDeviation(std::sqrt(sum_squares), *golden.grad_norm, tolerance));
   }
-  for (const std::string& name : golden.gradients) {
-    const auto p = std::ranges::find(weights_.parameters, name, &NamedParameter::name);
-    if (p == weights_.parameters.end()) {
+  std::vector<std::string> wanted = golden.gradients;
+  if (wanted.empty() && !golden.adapter.empty()) {
+    for (const NamedParameter& p : parameters) wanted.push_back(p.name);
+  }
+  for (const std::string& name : wanted) {
+    const auto p = std::ranges::find(parameters, name, &NamedParameter::name);
+    if (p == parameters.end()) {
       return absl::InvalidArgumentError(
           absl::StrCat("golden.json: the model has no parameter '", name, "'"));
     }
@@ -221,14 +261,15 @@ absl::Status TorchChecks::CheckGradients(const GoldenTraining& golden) {
 
 absl::Status TorchChecks::CheckSteps(const AdamWSettings& golden, const TrainingLoss& loss) {
   std::vector<torch::Tensor> parameters;
-  for (const NamedParameter& p : weights_.parameters) parameters.push_back(p.tensor);
+  for (const NamedParameter& p : model_.parameters()) parameters.push_back(p.tensor);
   torch::optim::AdamW optimizer(parameters, torch::optim::AdamWOptions(golden.learning_rate)
                                                 .betas({golden.beta1, golden.beta2})
                                                 .eps(golden.epsilon)
                                                 .weight_decay(golden.weight_decay));
   for (int64_t step = 0; step <= golden.num_steps; ++step) {
     optimizer.zero_grad();
-    const torch::Tensor value = loss(weights_);
+    ASSIGN_OR_RETURN(const TorchWeights weights, model_.Weights());
+    const torch::Tensor value = loss(weights);
     Add("step losses", absl::StrCat("losses[", step, "]"),
         RelativeDeviation(value.item<double>(), golden.losses[step], kLossTolerance));
     if (step == golden.num_steps) break;
@@ -240,7 +281,7 @@ absl::Status TorchChecks::CheckSteps(const AdamWSettings& golden, const Training
 
 absl::Status TorchChecks::CheckParameters(const AdamWSettings& golden) {
   std::vector<double> differences;
-  for (const NamedParameter& p : weights_.parameters) {
+  for (const NamedParameter& p : model_.parameters()) {
     const std::string name = absl::StrCat("train.after", golden.num_steps, ".", p.name);
     if (!fixture_.Has(name)) continue;
     const torch::Tensor ours = p.tensor.detach().contiguous();
@@ -266,13 +307,14 @@ absl::Status TorchChecks::CheckParameters(const AdamWSettings& golden) {
 }  // namespace
 
 absl::Status CheckWithTorch(const Fixture& fixture, const ModelConfig& config,
-                            absl::string_view suffix, Report& report) {
+                            const TorchSubject& subject, absl::string_view suffix, Report& report) {
   try {
-    ASSIGN_OR_RETURN(const Checkpoint checkpoint, Checkpoint::Open(fixture.folder()));
-    ASSIGN_OR_RETURN(TorchWeights weights, LoadTorchWeights(config, checkpoint));
-    TorchChecks checks(fixture, std::move(weights), suffix, report);
+    ASSIGN_OR_RETURN(TrainedModel model, TrainedModel::Load(config, subject));
+    TorchChecks checks(fixture, std::move(model), subject.adapter_name, suffix, report);
     RETURN_IF_ERROR(checks.CheckLogits());
-    return fixture.training() ? checks.CheckTraining(*fixture.training()) : absl::OkStatus();
+    const std::optional<GoldenTraining>& training = fixture.training();
+    if (!training || training->adapter != subject.adapter_name) return absl::OkStatus();
+    return checks.CheckTraining(*training);
   } catch (const std::exception& e) {
     return absl::InternalError(absl::StrCat("LibTorch: ", e.what()));
   }

@@ -83,12 +83,7 @@ class ParameterSource {
 absl::StatusOr<TorchWeights> Bind(const ModelConfig& config, std::vector<NamedParameter> parameters,
                                   torch::Device device) {
   for (NamedParameter& p : parameters) p.tensor = p.tensor.to(device).requires_grad_(true);
-  TorchWeights weights;
-  weights.config = config;
-  weights.parameters = std::move(parameters);
-  const ParameterSource source(weights.parameters);
-  ASSIGN_OR_RETURN(weights.model, qwen::BindWeights<TorchOps>(config, source));
-  return weights;
+  return BindTorchWeights(config, std::move(parameters));
 }
 
 }  // namespace
@@ -97,6 +92,16 @@ int64_t TorchWeights::num_parameters() const {
   int64_t count = 0;
   for (const NamedParameter& p : parameters) count += p.tensor.numel();
   return count;
+}
+
+absl::StatusOr<TorchWeights> BindTorchWeights(const ModelConfig& config,
+                                              std::vector<NamedParameter> parameters) {
+  TorchWeights weights;
+  weights.config = config;
+  weights.parameters = std::move(parameters);
+  const ParameterSource source(weights.parameters);
+  ASSIGN_OR_RETURN(weights.model, qwen::BindWeights<TorchOps>(config, source));
+  return weights;
 }
 
 absl::StatusOr<TorchWeights> InitWeights(const ModelConfig& config, uint64_t seed,

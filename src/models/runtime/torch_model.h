@@ -47,6 +47,12 @@ absl::StatusOr<TorchWeights> LoadTorchWeights(const ModelConfig& config,
                                               const Checkpoint& checkpoint,
                                               torch::Device device = torch::kCPU);
 
+// Binds `parameters`, one for every entry of qwen::WeightTable, to the forward pass as they are:
+// leaves, or results of differentiable operations on them. Internal, naming it, when one is
+// missing.
+absl::StatusOr<TorchWeights> BindTorchWeights(const ModelConfig& config,
+                                              std::vector<NamedParameter> parameters);
+
 // Writes config.json and the weights as `dtype` (kF32 or kBF16, rounded to nearest even) into
 // `folder`, which must exist, in the layout that CpuModel and Hugging Face transformers load.
 // `config.dtype` is written as `dtype`.

@@ -172,6 +172,25 @@ absl::StatusOr<TensorView> Checkpoint::Get(absl::string_view name) const {
   return absl::NotFoundError(absl::StrCat(source_, ": has no tensor '", name, "'"));
 }
 
+absl::Status Checkpoint::Replace(absl::string_view name, std::vector<float> values) {
+  const auto found = by_name_.find(name);
+  if (found == by_name_.end())
+    return absl::NotFoundError(absl::StrCat(source_, ": has no tensor '", name, "' to replace"));
+  TensorView& tensor = tensors_[found->second];
+  if (tensor.num_elements() != static_cast<int64_t>(values.size()))
+    return absl::InvalidArgumentError(absl::StrCat(source_, ": tensor '", name, "' has ",
+                                                   tensor.num_elements(), " elements, not ",
+                                                   values.size()));
+  replaced_.push_back(std::make_shared<const std::vector<float>>(std::move(values)));
+  const std::vector<float>& kept = *replaced_.back();
+  total_bytes_ -= static_cast<int64_t>(tensor.data.size());
+  tensor.dtype = DType::kF32;
+  tensor.data = absl::MakeConstSpan(reinterpret_cast<const std::byte*>(kept.data()),
+                                    kept.size() * sizeof(float));
+  total_bytes_ += static_cast<int64_t>(tensor.data.size());
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<float>> ToFloat32(const TensorView& tensor) {
   std::vector<float> out(tensor.num_elements());
   const std::byte* data = tensor.data.data();

@@ -36,9 +36,9 @@ struct TensorView {
 // data.
 absl::StatusOr<std::vector<float>> ToFloat32(const TensorView& tensor);
 
-// Immutable, thread-safe. The files must not be truncated while it is open: as with every mapping,
-// reading a page that has gone away is a SIGBUS. The writers of this package replace files by
-// rename, which is safe.
+// Thread-safe but for Replace(); copies share the mappings. The files must not be truncated while
+// it is open: as with every mapping, reading a page that has gone away is a SIGBUS. The writers of
+// this package replace files by rename, which is safe.
 class Checkpoint {
  public:
   // Opens the weights of model folder `folder`; a single `model.safetensors` wins over an index, as
@@ -61,6 +61,10 @@ class Checkpoint {
   int64_t total_bytes() const { return total_bytes_; }
   const std::string& source() const { return source_; }
 
+  // Puts `values` as an F32 tensor of the same shape in the place of tensor `name`; copies made
+  // earlier keep the old one. NotFound: no such tensor. InvalidArgument: not as many elements.
+  absl::Status Replace(absl::string_view name, std::vector<float> values);
+
  private:
   class Mapping;
   Checkpoint() = default;
@@ -69,6 +73,7 @@ class Checkpoint {
 
   std::string source_;
   std::vector<std::shared_ptr<const Mapping>> mappings_;
+  std::vector<std::shared_ptr<const std::vector<float>>> replaced_;
   std::vector<TensorView> tensors_;
   std::vector<std::string> file_of_;  // before Index(): the file of each tensor, for messages
   absl::flat_hash_map<std::string, size_t> by_name_;

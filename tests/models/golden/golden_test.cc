@@ -47,7 +47,7 @@ TEST_P(GoldenTest, MatchesTheReferenceImplementation) {
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, GoldenTest,
                          ::testing::Values("qwen2_tied", "qwen2_untied", "qwen2_sliding_window",
-                                           "qwen2_yarn", "qwen3"));
+                                           "qwen2_yarn", "qwen3", "qwen2_lora"));
 
 class SharedGoldenTest : public ::testing::TestWithParam<std::string> {};
 
@@ -92,6 +92,23 @@ TEST(GoldenRunTest, NamesAnUnsupportedCase) {
   const std::filesystem::path folder = CopyFixture("qwen3");
   ReplaceInFile(folder / "golden.json", "\"kind\": \"text\"", "\"kind\": \"vision\"");
   EXPECT_THAT(RunFixture(folder), StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("vision")));
+}
+
+TEST(GoldenRunTest, NamesTheArchitectureBeforeThePartsItLacks) {
+  const std::filesystem::path folder = CopyFixture("qwen3");
+  ReplaceInFile(folder / "golden.json", "\"kind\": \"text\"", "\"kind\": \"vision\"");
+  ReplaceInFile(folder / "config.json", "\"model_type\": \"qwen3\"",
+                "\"model_type\": \"qwen3_vl\"");
+  EXPECT_THAT(RunFixture(folder),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("qwen3_vl")));
+}
+
+TEST(GoldenRunTest, FindsAWrongAdapter) {
+  const std::filesystem::path folder = CopyFixture("qwen2_lora");
+  ReplaceInFile(folder / "adapter_c" / "adapter_config.json", "\"down_proj\": 3",
+                "\"down_proj\": 4");
+  ASSERT_OK_AND_ASSIGN(const Report report, RunFixture(folder));
+  EXPECT_FALSE(report.Passed());
 }
 
 TEST(GoldenRunTest, NamesWhatIsAbsent) {
