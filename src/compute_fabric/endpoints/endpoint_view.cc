@@ -59,7 +59,9 @@ v1::JobSpec ServeJobSpec(const v1::EndpointSpec& spec, const ResolvedModel& mode
   job.set_long_running(true);
   job.mutable_restart()->set_max_restarts(-1);
   (*job.mutable_labels())[kEndpointLabel] = spec.name();
-  nlohmann::ordered_json config = {{"model_dir", model.dir}, {"model_name", spec.name()}};
+  nlohmann::ordered_json config = {{"model_dir", model.dir},
+                                   {"model_name", spec.name()},
+                                   {"model_version", model.name_at_version}};
   if (!spec.dtype().empty()) config["dtype"] = spec.dtype();
   if (spec.max_context_tokens() > 0) config["max_context_tokens"] = spec.max_context_tokens();
   if (spec.max_running_sequences() > 0)

@@ -72,8 +72,8 @@ absl::Status Serve(const ReplicaSettings& settings, const ReplicaEnvironment& en
   ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine,
                    Engine::Create(model.engine_options, std::move(model.runner), model.tokens,
                                   &metrics, Clock::Real()));
-  ReplicaService service({settings.model_name, model.generation}, model.prompts.get(),
-                         engine.get());
+  ReplicaService service({settings.model_name, settings.model_version, model.generation},
+                         model.prompts.get(), engine.get());
   std::unique_ptr<HttpServer> metrics_server;
   if (env.metrics_port.has_value()) {
     ASSIGN_OR_RETURN(metrics_server, ServeMetrics(env, metrics, *engine));

@@ -6,6 +6,7 @@
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "base/grpc/authenticator.h"
+#include "base/grpc/status.h"
 #include "base/ids.h"
 #include "base/status.h"
 #include "serving/replica/answer_reactors.h"
@@ -14,6 +15,8 @@ namespace oneai::serving {
 namespace {
 
 constexpr int64_t kCompletionMaxTokens = 16;  // as OpenAI's completions
+// A full queue has places again as soon as a request ends.
+constexpr absl::Duration kQueueRetryDelay = absl::Seconds(1);
 
 absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
   const auto deadline = context.deadline();
@@ -65,7 +68,13 @@ absl::StatusOr<ReplicaService::Accepted> ReplicaService::Submit(
   Accepted accepted;
   accepted.request_id = request.request_id().empty() ? NewId("req-") : request.request_id();
   accepted.seed = static_cast<int64_t>(generation.sampling.seed);
-  ASSIGN_OR_RETURN(accepted.stream, engine_->Submit(std::move(generation)));
+  absl::StatusOr<std::shared_ptr<GenerationStream>> stream = engine_->Submit(std::move(generation));
+  if (!stream.ok()) {
+    absl::Status status = stream.status();
+    if (absl::IsResourceExhausted(status)) SetRetryDelay(status, kQueueRetryDelay);
+    return status;
+  }
+  accepted.stream = *std::move(stream);
   return accepted;
 }
 
@@ -127,6 +136,7 @@ grpc::ServerUnaryReactor* ReplicaService::ListModels(grpc::CallbackServerContext
   if (status.ok()) {
     v1::ModelCard* card = response->add_models();
     card->set_id(model_.name);
+    card->set_version(model_.version);
     card->set_max_context_tokens(static_cast<int32_t>(engine_->options().max_context_tokens));
     card->set_created_unix(started_unix_);
   }

@@ -20,6 +20,7 @@ namespace oneai::serving {
 
 struct ReplicaModel {
   std::string name;                     // what callers ask for; "" in a request means this one
+  std::string version;                  // its registry reference; may be empty
   models::GenerationConfig generation;  // the author's sampling parameters
 };
 

@@ -15,6 +15,7 @@ absl::StatusOr<ReplicaSettings> ParseReplicaSettings(absl::string_view text,
   std::string dtype = "bf16";
   reader.Required("model_dir", settings.model_dir);
   reader.Required("model_name", settings.model_name);
+  reader.Optional("model_version", settings.model_version);
   reader.OptionalChoice("dtype", dtype, {"bf16", "f32"});
   reader.Optional("max_context_tokens", settings.max_context_tokens, Range{0, 1 << 20});
   reader.Optional("max_running_sequences", settings.max_running_sequences, Range{1, 4096});

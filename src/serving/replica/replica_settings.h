@@ -18,8 +18,9 @@ namespace oneai::serving {
 
 // Keys of config.json. Unknown keys are errors.
 struct ReplicaSettings {
-  std::string model_dir;   // a Hugging Face checkpoint folder
-  std::string model_name;  // what callers ask for
+  std::string model_dir;      // a Hugging Face checkpoint folder
+  std::string model_name;     // what callers ask for
+  std::string model_version;  // the registry's reference, for those who list models; may be empty
   models::ComputeDtype dtype =
       models::ComputeDtype::kBf16;  // "bf16" or "f32" (twice the memory, slower)
   int64_t max_context_tokens =

@@ -213,6 +213,31 @@ TEST_F(GrpcTest, AChannelFindsARestartedServer) {
   EXPECT_OK(node);
 }
 
+TEST(GrpcStatusTest, RetryDelaySurvivesTheRoundTrip) {
+  absl::Status status = absl::ResourceExhaustedError("full");
+  EXPECT_EQ(RetryDelayOf(status), std::nullopt);
+  SetRetryDelay(status, absl::Milliseconds(1500) + absl::Microseconds(1));
+  status.SetPayload("oneai/private", absl::Cord("stays here"));
+  const absl::Status back = FromGrpcStatus(ToGrpcStatus(status));
+  EXPECT_EQ(back.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(back.message(), "full");
+  EXPECT_EQ(RetryDelayOf(back), absl::Milliseconds(1501));
+  EXPECT_FALSE(back.GetPayload("oneai/private").has_value());
+  SetRetryDelay(status, -absl::InfiniteDuration());
+  EXPECT_EQ(RetryDelayOf(status), absl::ZeroDuration());
+}
+
+TEST(GrpcStatusTest, MalformedDetailsAreDropped) {
+  const std::string message = "busy";
+  for (const std::string& details : {std::string("\xff\xff"), std::string(9000, 'x')}) {
+    const grpc::Status status(grpc::RESOURCE_EXHAUSTED, message, details);
+    EXPECT_EQ(FromGrpcStatus(status), absl::ResourceExhaustedError(message));
+  }
+  absl::Status odd = absl::ResourceExhaustedError(message);
+  odd.SetPayload("type.googleapis.com/google.rpc.RetryInfo", absl::Cord("\xff"));
+  EXPECT_EQ(RetryDelayOf(FromGrpcStatus(ToGrpcStatus(odd))), std::nullopt);
+}
+
 TEST(GrpcStatusTest, CodesSurviveTheRoundTrip) {
   for (int code = 0; code <= 16; ++code) {
     const absl::Status status(static_cast<absl::StatusCode>(code), code == 0 ? "" : "why");

@@ -60,7 +60,8 @@ TEST_F(EndpointTest, ReplicasAreSpreadAndServeWhenReady) {
   EXPECT_THAT(task.command(), ElementsAre("oneai-serve"));
   EXPECT_EQ(task.config_json(),
             "{\"model_dir\":\"/registry/retail/shakespeare/"
-            "1\",\"model_name\":\"shakespeare\",\"max_context_tokens\":256}");
+            "1\",\"model_name\":\"shakespeare\",\"model_version\":\"retail/shakespeare@1\","
+            "\"max_context_tokens\":256}");
   EXPECT_EQ(Now().replicas(0).address(),
             absl::StrCat(task.env().at("ONEAI_ADDRESS"), ":", task.env().at("ONEAI_PORT_0")));
 }

@@ -35,8 +35,8 @@ class ReplicaServiceTest : public ::testing::Test {
         engine_, Engine::Create(options, std::make_unique<FakeRunner>(runner, gate),
                                 TokenTable{kNumByteTokens, {kEndToken}, &prompts_->tokenizer()},
                                 nullptr, Clock::Real()));
-    service_ =
-        std::make_unique<ReplicaService>(ReplicaModel{"tiny", {}}, prompts_.get(), engine_.get());
+    service_ = std::make_unique<ReplicaService>(ReplicaModel{"tiny", "retail/tiny@1", {}},
+                                                prompts_.get(), engine_.get());
     GrpcServerOptions server;
     server.tls = Credentials("job", "replica");
     ASSERT_OK_AND_ASSIGN(server_, GrpcServer::Start(server, {service_.get()}));
@@ -196,6 +196,9 @@ TEST_F(ReplicaServiceTest, OnlyTheFabricMayAsk) {
     v1::ListModelsResponse response;
     const grpc::Status status = stub->ListModels(&context, {}, &response);
     EXPECT_EQ(response.models_size(), status.ok() ? 1 : 0);
+    if (status.ok()) {
+      EXPECT_EQ(response.models(0).version(), "retail/tiny@1");
+    }
     return status.error_code();
   };
   EXPECT_EQ(code("gateway", "g"), grpc::OK);

@@ -13,11 +13,13 @@ using testing::StatusIs;
 
 TEST(ReplicaSettingsTest, ReadsEveryKey) {
   ASSERT_OK_AND_ASSIGN(const ReplicaSettings s, ParseReplicaSettings(R"({
-      "model_dir": "/models/a", "model_name": "a", "dtype": "f32", "max_context_tokens": 1024,
+      "model_dir": "/models/a", "model_name": "a", "model_version": "retail/a@2", "dtype": "f32",
+      "max_context_tokens": 1024,
       "max_running_sequences": 4, "max_waiting_requests": 9, "max_batch_tokens": 64,
       "kv_cache_bytes": "16MiB", "num_threads": 2})",
                                                                      "config.json"));
   EXPECT_EQ(s.model_dir, "/models/a");
+  EXPECT_EQ(s.model_version, "retail/a@2");
   EXPECT_EQ(s.dtype, models::ComputeDtype::kF32);
   EXPECT_EQ(s.max_context_tokens, 1024);
   EXPECT_EQ(s.max_running_sequences, 4);
