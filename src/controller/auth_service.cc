@@ -86,8 +86,7 @@ absl::Status AuthServiceImpl::MayGrant(const Identity& caller,
                                        const auth::v1::CreateTokenRequest& request) const {
   RETURN_IF_ERROR(Require(caller, Permission::kManageTokens, UnitOrAll(request.business_unit())));
   for (const auth::v1::RoleBinding& binding : request.bindings()) {
-    RETURN_IF_ERROR(
-        Require(caller, Permission::kManageTokens, UnitOrAll(binding.business_unit())));
+    RETURN_IF_ERROR(Require(caller, Permission::kManageTokens, UnitOrAll(binding.business_unit())));
   }
   return absl::OkStatus();
 }
@@ -139,8 +138,8 @@ grpc::Status AuthServiceImpl::RevokeToken(grpc::ServerContext* context,
   if (!list.ok()) return ToGrpcStatus(list.status());
   for (const auth::v1::TokenInfo& token : list->tokens()) {
     if (token.id() != request->id()) continue;
-    const absl::Status allowed = Require(*caller, Permission::kManageTokens,
-                                         UnitOrAll(token.principal().business_unit()));
+    const absl::Status allowed =
+        Require(*caller, Permission::kManageTokens, UnitOrAll(token.principal().business_unit()));
     if (!allowed.ok()) return ToGrpcStatus(allowed);
   }
   if (absl::Status revoked = tokens_->Revoke(request->id()); !revoked.ok())
@@ -168,13 +167,12 @@ grpc::Status AuthServiceImpl::CreateLoginCode(grpc::ServerContext* context,
   // A code becomes a person's session with all roles of its maker: a job's roles are cut down for
   // jobs, so that a job with a session would have more than it may.
   const bool is_person = caller->principal.kind() == common::v1::Principal::USER;
-  const absl::Status outcome =
-      is_person ? absl::OkStatus()
-                : absl::PermissionDeniedError("the dashboard is for people; log in with a "
-                                              "person's token");
-  const absl::Status audited =
-      audit_->Append({caller->principal, "login_code.create", "", "", outcome.ok(),
-                      std::string(outcome.message())});
+  const absl::Status outcome = is_person ? absl::OkStatus()
+                                         : absl::PermissionDeniedError(
+                                               "the dashboard is for people; log in with a "
+                                               "person's token");
+  const absl::Status audited = audit_->Append({caller->principal, "login_code.create", "", "",
+                                               outcome.ok(), std::string(outcome.message())});
   if (!outcome.ok()) return ToGrpcStatus(outcome);
   if (!audited.ok()) return ToGrpcStatus(audited);
   *response = codes_->Create(*caller);

@@ -53,9 +53,9 @@ absl::Status PreparePretrain(absl::string_view config_json, const Identity&,
   // A job registers in its own unit only; said now, not after hours of training.
   if (!settings.register_as.empty() &&
       UnitOfProject(settings.register_as) != UnitOfProject(spec.project())) {
-    return absl::PermissionDeniedError(absl::StrCat(
-        "pretrain.register_as: a job of project ", spec.project(), " cannot register ",
-        settings.register_as, "; name it ", UnitOfProject(spec.project()), "/..."));
+    return absl::PermissionDeniedError(
+        absl::StrCat("pretrain.register_as: a job of project ", spec.project(), " cannot register ",
+                     settings.register_as, "; name it ", UnitOfProject(spec.project()), "/..."));
   }
   AddDataUse(spec, settings.dataset, settings.purpose);
   return absl::OkStatus();
@@ -121,9 +121,9 @@ fabric::ControllerHooks MakeHooks(gov::DataGovernance* governance,
     if (!written.ok())
       Log::Error("the audit log cannot be written", {{"action", entry.action}, {"error", written}});
   };
-  hooks.resolve_model = [registry](const std::string& reference,
-                                   const Identity& identity)
-      -> absl::StatusOr<fabric::ResolvedModel> {
+  hooks.resolve_model = [registry](
+                            const std::string& reference,
+                            const Identity& identity) -> absl::StatusOr<fabric::ResolvedModel> {
     ASSIGN_OR_RETURN(const registry::v1::ModelVersion model,
                      ViewModel(*registry, reference, identity));
     return fabric::ResolvedModel{absl::StrCat(model.name(), "@", model.version()), model.path()};

@@ -96,14 +96,19 @@ absl::Status Denied(const Identity& caller, Permission permission,
   const Principal& who = caller.principal;
   std::string message = absl::StrCat(absl::AsciiStrToLower(Principal::Kind_Name(who.kind())), " \"",
                                      who.name(), "\" may not ", ActionOf(permission));
-  if (!business_unit.empty()) absl::StrAppend(&message, " of unit \"", business_unit, "\"");
+  if (business_unit == kEveryUnit) {
+    absl::StrAppend(&message, " of the whole fabric");
+  } else if (!business_unit.empty()) {
+    absl::StrAppend(&message, " of unit \"", business_unit, "\"");
+  }
   const std::string roles = RolesThatAllow(permission);
   if (who.kind() == Principal::JOB && !JobMayHave(permission)) {
     absl::StrAppend(&message, "; no job may");
   } else if (roles.empty()) {
     absl::StrAppend(&message, "; only the certificate of that component allows it");
   } else {
-    absl::StrAppend(&message, "; a role that allows it: ", roles);
+    absl::StrAppend(&message, "; a role that allows it: ", roles,
+                    business_unit == kEveryUnit ? ", each in every unit (@*)" : "");
   }
   return absl::PermissionDeniedError(message);
 }
@@ -150,7 +155,7 @@ absl::Status CheckPermission(const Identity& caller, Permission permission,
     return Denied(caller, permission, business_unit);
   }
   for (const auth::v1::RoleBinding& binding : caller.bindings) {
-    const bool covers_unit = business_unit.empty() || binding.business_unit() == "*" ||
+    const bool covers_unit = business_unit.empty() || binding.business_unit() == kEveryUnit ||
                              binding.business_unit() == business_unit;
     if (covers_unit && RoleAllows(binding.role(), permission)) return absl::OkStatus();
   }

@@ -39,9 +39,14 @@ enum class Permission {
   kGateway,  // authenticate strangers, report usage: the gateway's certificate only
 };
 
+// The unit of what belongs to the whole fabric (nodes, quota, policy for all): only a role in every
+// unit covers it. As a binding's unit it covers all.
+inline constexpr absl::string_view kEveryUnit = "*";
+
 // OK, or PermissionDenied in words: who, what, on which unit, and the role that would allow it.
-// `business_unit` is the unit of the object; empty when it has none. Jobs act with their
-// submitter's rights minus management.
+// `business_unit` is the unit of the object; kEveryUnit when it is the fabric's; empty when a role
+// in any unit will do, as for looking at things without an owner. Jobs act with their submitter's
+// rights minus management.
 absl::Status CheckPermission(const Identity& caller, Permission permission,
                              absl::string_view business_unit);
 

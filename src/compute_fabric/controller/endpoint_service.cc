@@ -62,7 +62,7 @@ class EndpointServiceImpl final : public v1::EndpointService::Service {
   grpc::Status ReportUsage(grpc::ServerContext* context, const v1::ReportUsageRequest* request,
                            v1::ReportUsageResponse* response) override {
     return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckPermission(caller, Permission::kGateway, ""));
+      RETURN_IF_ERROR(Require(deps_, caller, Permission::kGateway, "usage.report"));
       return Answer(deps_.usage->Report(*request), response);
     });
   }

@@ -22,12 +22,14 @@ namespace oneai::fabric {
 using AdmissionCheck =
     std::function<absl::Status(const v1::JobSpec& spec, const Identity& identity)>;
 
-// A kind of job that the platform brings. `validate` checks config_json and may set other fields of
-// the spec (data, env); `argv` is the command of each task, its program looked up by the node
-// beside its own.
+// A kind of job that the platform brings. `validate` checks config_json, and what `submitter` may
+// name in it, and may set other fields of the spec (data, env); `argv` is the command of each task,
+// its program looked up by the node beside its own.
 struct JobKind {
   std::string name;
-  std::function<absl::Status(absl::string_view config_json, v1::JobSpec& spec)> validate;
+  std::function<absl::Status(absl::string_view config_json, const Identity& submitter,
+                             v1::JobSpec& spec)>
+      validate;
   std::vector<std::string> argv;
 };
 
@@ -50,7 +52,8 @@ struct AuditEntry {
 };
 using AuditSink = std::function<void(const AuditEntry& entry)>;
 
-// A model reference made exact. NotFound: no such model or version.
+// A model reference made exact. NotFound: no such model or version. PermissionDenied: a model of a
+// unit whose models `identity` may not view.
 struct ResolvedModel {
   std::string name_at_version;  // "retail/shakespeare@2"
   std::string dir;              // absolute, seen by all nodes

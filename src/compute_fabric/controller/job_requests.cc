@@ -66,7 +66,7 @@ absl::StatusOr<v1::JobSpec> JobRequests::Prepare(const v1::JobSpec& given,
   v1::JobSpec spec = given;
   for (const JobKind& kind : hooks_->kinds) {
     if (kind.name != spec.kind()) continue;
-    if (kind.validate) RETURN_IF_ERROR(kind.validate(given.config_json(), spec));
+    if (kind.validate) RETURN_IF_ERROR(kind.validate(given.config_json(), caller, spec));
     spec.mutable_command()->Clear();
     for (const std::string& argument : kind.argv) spec.add_command(argument);
   }
@@ -133,6 +133,11 @@ absl::StatusOr<v1::SubmitJobResponse> JobRequests::SubmitChecked(
       const JobRecord job = state_->jobs().Find(earlier->value);
       if (job.value == nullptr)
         return absl::UnavailableError("the same request is being committed; retry");
+      // Names of principals are not unique among units: an answer must not show another's job.
+      if (job.value->spec().project() != request.spec().project()) {
+        return absl::AlreadyExistsError(
+            "request_id: it made a job of another project; use a new random one for each job");
+      }
       *response.mutable_job() = *job.value;
       response.set_already_existed(true);
       return response;
@@ -156,8 +161,8 @@ absl::StatusOr<v1::SubmitJobResponse> JobRequests::SubmitChecked(
 absl::StatusOr<v1::PlanJobResponse> JobRequests::Plan(const v1::PlanJobRequest& request,
                                                       const Identity& caller) const {
   RETURN_IF_ERROR(ValidateProject(request.spec().project()));
-  RETURN_IF_ERROR(
-      CheckPermission(caller, Permission::kSubmitJob, BusinessUnitOf(request.spec().project())));
+  RETURN_IF_ERROR(Authorize(caller, Permission::kSubmitJob, request.spec().project(), "job.plan",
+                            absl::StrCat("project/", request.spec().project())));
   ASSIGN_OR_RETURN(const v1::JobSpec spec, Prepare(request.spec(), caller));
   v1::Job job = NewJob(spec, caller);
   const absl::Time now = state_->Now();
@@ -186,8 +191,8 @@ absl::StatusOr<v1::PlanJobResponse> JobRequests::Plan(const v1::PlanJobRequest& 
 absl::StatusOr<v1::Job> JobRequests::Get(const std::string& id, const Identity& caller) const {
   const JobRecord job = state_->jobs().Find(id);
   if (job.value == nullptr) return NoSuchJob(id);
-  RETURN_IF_ERROR(CheckPermission(caller, Permission::kViewFabric,
-                                  BusinessUnitOf(job.value->spec().project())));
+  RETURN_IF_ERROR(Authorize(caller, Permission::kViewFabric, job.value->spec().project(),
+                            "job.view", absl::StrCat("job/", id)));
   return *job.value;
 }
 

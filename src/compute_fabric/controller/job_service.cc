@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "compute_fabric/controller/log_follower.h"
 #include "compute_fabric/controller/service_call.h"
@@ -98,14 +99,23 @@ class JobServiceImpl final : public v1::JobService::Service {
         request.limit() <= 0 ? kEventsDefault : std::min<int64_t>(request.limit(), kEventsMax);
     for (const v1::Event& event :
          deps_.state->events().List(request.subject(), request.after_sequence(), limit)) {
-      const JobRecord job = deps_.state->jobs().Find(event.subject());
-      const Record<v1::Endpoint> endpoint = deps_.state->endpoints().Find(event.subject());
-      const std::string project = job.value != nullptr        ? job.value->spec().project()
-                                  : endpoint.value != nullptr ? endpoint.value->spec().project()
-                                                              : "";
-      if (MaySee(caller, project)) *response->add_events() = event;
+      if (CheckPermission(caller, Permission::kViewFabric, UnitOfEvent(event)).ok())
+        *response->add_events() = event;
     }
     return absl::OkStatus();
+  }
+
+  // Whose event it is. Nodes are shared: theirs are for whoever may look at nodes. What is gone and
+  // no longer says whose it was is for those only who see every unit.
+  std::string UnitOfEvent(const v1::Event& event) const {
+    if (const JobRecord job = deps_.state->jobs().Find(event.subject()); job.value != nullptr)
+      return std::string(BusinessUnitOf(job.value->spec().project()));
+    const Record<v1::Endpoint> endpoint = deps_.state->endpoints().Find(event.subject());
+    if (endpoint.value != nullptr)
+      return std::string(BusinessUnitOf(endpoint.value->spec().project()));
+    if (absl::StartsWith(event.kind(), "queue."))
+      return std::string(BusinessUnitOf(event.subject()));
+    return absl::StartsWith(event.kind(), "node.") ? "" : std::string(kEveryUnit);
   }
 
   absl::Status Watch(const grpc::ServerContext& context, const v1::WatchJobsRequest& request,

@@ -13,7 +13,7 @@ class NodeServiceImpl final : public v1::NodeService::Service {
   grpc::Status Heartbeat(grpc::ServerContext* context, const v1::HeartbeatRequest* request,
                          v1::HeartbeatResponse* response) override {
     return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckPermission(caller, Permission::kAgent, ""));
+      RETURN_IF_ERROR(Require(deps_, caller, Permission::kAgent, "node.heartbeat"));
       if (caller.principal.name() != request->node().name()) {
         return absl::PermissionDeniedError(absl::StrCat(
             "the certificate is of node ", caller.principal.name(), ", but the heartbeat says ",
@@ -27,34 +27,54 @@ class NodeServiceImpl final : public v1::NodeService::Service {
   grpc::Status AppendLog(grpc::ServerContext* context, const v1::AppendLogRequest* request,
                          v1::AppendLogResponse* response) override {
     return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckPermission(caller, Permission::kAgent, ""));
+      RETURN_IF_ERROR(Require(deps_, caller, Permission::kAgent, "node.log"));
       return Answer(deps_.sessions->AppendLog(*request, caller.principal.name()), response);
     });
   }
   grpc::Status ListNodes(grpc::ServerContext* context, const v1::ListNodesRequest*,
                          v1::ListNodesResponse* response) override {
     return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckPermission(caller, Permission::kViewFabric, ""));
-      for (const v1::Node& node : deps_.sessions->List()) *response->add_nodes() = node;
+      RETURN_IF_ERROR(Require(deps_, caller, Permission::kViewFabric, "node.list"));
+      for (v1::Node& node : deps_.sessions->List()) {
+        HideForeignTasks(caller, node);
+        *response->add_nodes() = std::move(node);
+      }
       return absl::OkStatus();
     });
   }
   grpc::Status GetNode(grpc::ServerContext* context, const v1::GetNodeRequest* request,
                        v1::Node* response) override {
     return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
-      RETURN_IF_ERROR(CheckPermission(caller, Permission::kViewFabric, ""));
-      return Answer(deps_.sessions->Get(request->name()), response);
+      RETURN_IF_ERROR(Require(deps_, caller, Permission::kViewFabric, "node.view"));
+      RETURN_IF_ERROR(Answer(deps_.sessions->Get(request->name()), response));
+      HideForeignTasks(caller, *response);
+      return absl::OkStatus();
     });
   }
   grpc::Status SetNodeSchedulable(grpc::ServerContext* context,
                                   const v1::SetNodeSchedulableRequest* request,
                                   v1::Node* response) override {
-    return ServeCall(deps_, *context, [&](const Identity& caller) {
-      return Answer(deps_.sessions->SetSchedulable(*request, caller), response);
+    return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
+      RETURN_IF_ERROR(Answer(deps_.sessions->SetSchedulable(*request, caller), response));
+      HideForeignTasks(caller, *response);
+      return absl::OkStatus();
     });
   }
 
  private:
+  // Nodes are shared, what runs on them is not: tasks of units that the caller may not view lose
+  // their names, not their use of the node.
+  void HideForeignTasks(const Identity& caller, v1::Node& node) const {
+    std::vector<std::string> visible;
+    for (const std::string& task : node.task_names()) {
+      const JobRecord job = deps_.state->jobs().Find(task.substr(0, task.find('/')));
+      if (job.value == nullptr) continue;
+      const absl::string_view unit = BusinessUnitOf(job.value->spec().project());
+      if (CheckPermission(caller, Permission::kViewFabric, unit).ok()) visible.push_back(task);
+    }
+    node.mutable_task_names()->Assign(visible.begin(), visible.end());
+  }
+
   const ServiceDeps deps_;
 };
 

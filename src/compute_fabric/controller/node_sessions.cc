@@ -344,7 +344,7 @@ absl::StatusOr<v1::Node> NodeSessions::SetSchedulable(const v1::SetNodeSchedulab
       hooks_->audit({caller, action, resource, outcome.ok(),
                      outcome.ok() ? request.reason() : std::string(outcome.message())});
   };
-  if (const absl::Status allowed = CheckPermission(caller, Permission::kManageNodes, "");
+  if (const absl::Status allowed = CheckPermission(caller, Permission::kManageNodes, kEveryUnit);
       !allowed.ok()) {
     audit(allowed);
     return allowed;

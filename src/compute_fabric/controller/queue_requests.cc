@@ -40,8 +40,8 @@ std::vector<v1::Queue> ListQueuesFor(const FabricState& state, const Identity& c
 absl::StatusOr<v1::Queue> SetQueue(FabricState& state, const ControllerHooks& hooks,
                                    const v1::Queue& queue, const Identity& caller) {
   RETURN_IF_ERROR(Validate(queue));
-  absl::Status outcome =
-      CheckPermission(caller, Permission::kManageQueues, BusinessUnitOf(queue.project()));
+  // A limit protects the other units: those that it limits may not raise it.
+  absl::Status outcome = CheckPermission(caller, Permission::kManageQueues, kEveryUnit);
   if (outcome.ok()) {
     outcome =
         state

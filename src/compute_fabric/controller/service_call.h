@@ -40,6 +40,15 @@ grpc::Status ServeStream(const ServiceDeps& deps, const grpc::ServerContext& con
   });
 }
 
+// CheckPermission for what belongs to no unit; a refusal is audited.
+inline absl::Status Require(const ServiceDeps& deps, const Identity& caller, Permission permission,
+                            const std::string& action) {
+  const absl::Status allowed = CheckPermission(caller, permission, "");
+  if (!allowed.ok() && deps.hooks->audit)
+    deps.hooks->audit({caller, action, "", false, std::string(allowed.message())});
+  return allowed;
+}
+
 // Moves a result into the response message.
 template <typename Message>
 absl::Status Answer(absl::StatusOr<Message> result, Message* response) {

@@ -151,8 +151,15 @@ absl::StatusOr<v1::Endpoint> EndpointRequests::Get(const std::string& name,
                                                    const Identity& caller) const {
   const Record<v1::Endpoint> endpoint = state_->endpoints().Find(name);
   if (endpoint.value == nullptr) return NoSuchEndpoint(name);
-  RETURN_IF_ERROR(CheckPermission(caller, Permission::kViewFabric,
-                                  BusinessUnitOf(endpoint.value->spec().project())));
+  const absl::Status allowed = CheckPermission(caller, Permission::kViewFabric,
+                                               BusinessUnitOf(endpoint.value->spec().project()));
+  if (!allowed.ok()) {
+    if (hooks_->audit) {
+      hooks_->audit({caller, "endpoint.view", absl::StrCat("endpoint/", name), false,
+                     std::string(allowed.message())});
+    }
+    return allowed;
+  }
   return Describe(*endpoint.value);
 }
 

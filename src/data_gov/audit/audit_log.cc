@@ -90,7 +90,7 @@ absl::Status AuditLog::Append(const AuditEntry& entry) {
 }
 
 absl::StatusOr<data::v1::QueryAuditResponse> AuditLog::Query(
-    const data::v1::QueryAuditRequest& request) const {
+    const data::v1::QueryAuditRequest& request, const Visible& visible) const {
   const int64_t limit =
       request.limit() <= 0 ? 100 : std::min<int64_t>(request.limit(), kQueryLimitMax);
   data::v1::QueryAuditResponse response;
@@ -104,7 +104,8 @@ absl::StatusOr<data::v1::QueryAuditResponse> AuditLog::Query(
       const bool matches =
           (request.resource().empty() || record.resource() == request.resource()) &&
           (request.principal().empty() || record.principal().name() == request.principal()) &&
-          (request.action().empty() || record.action() == request.action());
+          (request.action().empty() || record.action() == request.action()) &&
+          (visible == nullptr || visible(record));
       if (matches) *response.add_records() = std::move(record);
       if (response.records_size() == limit) return response;
     }

@@ -6,6 +6,7 @@
 // returns the head's hash: keep it somewhere else to notice.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -39,8 +40,11 @@ class AuditLog {
   // Durable when it returns OK. What must be audited fails when this fails.
   absl::Status Append(const AuditEntry& entry);
 
-  absl::StatusOr<data::v1::QueryAuditResponse> Query(
-      const data::v1::QueryAuditRequest& request) const;
+  // Newest records first. `visible` says which of them the reader may see (empty: all); the limit
+  // counts those.
+  using Visible = std::function<bool(const data::v1::AuditRecord& record)>;
+  absl::StatusOr<data::v1::QueryAuditResponse> Query(const data::v1::QueryAuditRequest& request,
+                                                     const Visible& visible = nullptr) const;
   absl::StatusOr<data::v1::VerifyAuditResponse> Verify() const;
 
  private:

@@ -1,7 +1,9 @@
 #include "data_gov/service/data_service.h"
 
+#include <algorithm>
 #include <fstream>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/grpc/status.h"
 #include "base/status.h"
@@ -19,6 +21,34 @@ grpc::Status Answer(absl::StatusOr<T> result, T* response) {
   if (!result.ok()) return ToGrpcStatus(result.status());
   *response = *std::move(result);
   return grpc::Status::OK;
+}
+
+// Whether a rule reaches no further than `unit`: "retail/*" and "retail/corpus" are retail's.
+bool BelongsTo(const data::v1::PolicyRule& rule, const std::string& unit) {
+  return !rule.datasets().empty() &&
+         std::all_of(rule.datasets().begin(), rule.datasets().end(), [&](const std::string& name) {
+           return absl::StrContains(name, '/') && UnitOf(name) == unit;
+         });
+}
+
+// The unit whose stewards may put the rule.
+std::string UnitOfRule(const data::v1::PolicyRule& rule) {
+  const std::string unit = rule.datasets().empty() ? "" : UnitOf(rule.datasets(0));
+  return BelongsTo(rule, unit) ? unit : std::string(kEveryUnit);
+}
+
+// A unit's auditors see what its people did and what was done with its data and models.
+bool MaySee(const Identity& caller, const data::v1::AuditRecord& record) {
+  const auto covers = [&](const std::string& unit) {
+    return CheckPermission(caller, Permission::kViewAudit, unit).ok();
+  };
+  if (covers(std::string(kEveryUnit))) return true;
+  const std::string& actor = record.principal().business_unit();
+  if (!actor.empty() && covers(actor)) return true;
+  const bool names_unit =
+      absl::StartsWith(record.action(), "dataset.") || absl::StartsWith(record.action(), "model.");
+  return names_unit && absl::StrContains(record.resource(), '/') &&
+         covers(UnitOf(record.resource()));
 }
 
 }  // namespace
@@ -143,8 +173,18 @@ grpc::Status DataServiceImpl::ListRules(grpc::ServerContext* context,
 grpc::Status DataServiceImpl::PutRule(grpc::ServerContext* context,
                                       const data::v1::PutRuleRequest* request,
                                       data::v1::PolicyRule* response) {
-  const auto caller = Caller(*context, Permission::kManagePolicy);
+  const std::string unit = UnitOfRule(request->rule());
+  auto caller = Caller(*context, Permission::kManagePolicy, &unit);
   if (!caller.ok()) return ToGrpcStatus(caller.status());
+  // Replacing a rule takes it away from whoever it was for.
+  const auto rules = governance_->Rules();
+  if (!rules.ok()) return ToGrpcStatus(rules.status());
+  for (const data::v1::PolicyRule& before : *rules) {
+    if (before.id() != request->rule().id()) continue;
+    const std::string unit_before = UnitOfRule(before);
+    caller = Caller(*context, Permission::kManagePolicy, &unit_before);
+    if (!caller.ok()) return ToGrpcStatus(caller.status());
+  }
   if (absl::Status put = governance_->PutRule(*caller, request->rule()); !put.ok())
     return ToGrpcStatus(put);
   *response = request->rule();
@@ -154,9 +194,10 @@ grpc::Status DataServiceImpl::PutRule(grpc::ServerContext* context,
 grpc::Status DataServiceImpl::QueryAudit(grpc::ServerContext* context,
                                          const data::v1::QueryAuditRequest* request,
                                          data::v1::QueryAuditResponse* response) {
-  if (auto caller = Caller(*context, Permission::kViewAudit); !caller.ok())
-    return ToGrpcStatus(caller.status());
-  return Answer(governance_->audit().Query(*request), response);
+  const auto caller = Caller(*context, Permission::kViewAudit);
+  if (!caller.ok()) return ToGrpcStatus(caller.status());
+  const auto visible = [&](const data::v1::AuditRecord& record) { return MaySee(*caller, record); };
+  return Answer(governance_->audit().Query(*request, visible), response);
 }
 
 grpc::Status DataServiceImpl::VerifyAudit(grpc::ServerContext* context,

@@ -97,9 +97,13 @@ absl::StatusOr<DataGovernance::OpenFile> DataGovernance::ResolveRead(
   if (!item.ok() || !grant.ParseFromString(item->value) ||
       grant.principal().kind() != caller.principal.kind() ||
       grant.principal().name() != caller.principal.name() ||
+      grant.principal().business_unit() != caller.principal.business_unit() ||
       grant.expires_unix_ms() <= absl::ToUnixMillis(clock_->Now())) {
-    return absl::PermissionDeniedError(
+    const absl::Status refused = absl::PermissionDeniedError(
         "this grant is unknown, has expired or belongs to somebody else; open the dataset again");
+    RETURN_IF_ERROR(audit_->Append(
+        {caller.principal, "dataset.read", "", "", false, std::string(refused.message())}));
+    return refused;
   }
   ASSIGN_OR_RETURN(const data::v1::DatasetVersion version,
                    catalog_->Get(absl::StrCat(grant.dataset(), "@", grant.version())));

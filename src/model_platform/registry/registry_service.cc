@@ -26,7 +26,10 @@ absl::StatusOr<Identity> RegistryServiceImpl::Caller(const grpc::ServerContext& 
                                                      Permission permission,
                                                      const std::string& ref) const {
   ASSIGN_OR_RETURN(Identity caller, authenticator_->Authenticate(context));
-  RETURN_IF_ERROR(CheckPermission(caller, permission, UnitOf(ref)));
+  if (absl::Status allowed = CheckPermission(caller, permission, UnitOf(ref)); !allowed.ok()) {
+    Audit(caller, "model.denied", ref, allowed);
+    return allowed;
+  }
   return caller;
 }
 

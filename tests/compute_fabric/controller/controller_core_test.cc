@@ -3,6 +3,7 @@
 #include "base/store/memory_store.h"
 #include "compute_fabric/controller/log_follower.h"
 #include "compute_fabric/controller/queue_requests.h"
+#include "compute_fabric/jobs/placed_attempt.h"
 #include "gmock/gmock.h"
 #include "tests/compute_fabric/controller/fake_fabric.h"
 
@@ -108,8 +109,12 @@ TEST_F(ControllerCoreTest, ALostNodeIsReplacedWithoutCostOnlyAfterItsFence) {
   Rounds(12, {lost});  // 6 s: beyond the lease, within the fence
   EXPECT_EQ(core_->state.nodes().Find(lost).value->state(), v1::LOST);
   EXPECT_EQ(JobOf(id).attempt(), 1) << "its shims may still run the task";
-  Rounds(66, {lost});
+  Rounds(66, {lost});  // 39 s: beyond the fence, within the grace that begins there
+  EXPECT_EQ(JobOf(id).attempt(), 1);
+  Rounds(20, {lost});
   EXPECT_EQ(JobOf(id).attempt(), 2);
+  EXPECT_EQ(ReadPlacedAttempt(JobOf(id).artifact_dir(), 0).value_or(0), 2)
+      << "the lost node can read it";
   EXPECT_EQ(JobOf(id).state(), v1::RUNNING);
   EXPECT_EQ(JobOf(id).num_restarts(), 0);
   const v1::Job placed_again = JobOf(id);
@@ -170,7 +175,8 @@ TEST_F(ControllerCoreTest, RightsAreCheckedAndAudited) {
               StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("bob")));
   EXPECT_EQ(core_->jobs.List({}, testing::Engineer("bob", auth::v1::ENGINEER, "bank")).jobs_size(),
             0);
-  EXPECT_THAT(audit, ElementsAre("job.submit denied", "job.submit denied", "job.submit ok"));
+  EXPECT_THAT(audit, ElementsAre("job.submit denied", "job.submit denied", "job.submit ok",
+                                 "job.view denied"));
 }
 
 TEST_F(ControllerCoreTest, AnAdmissionCheckRefusesWithItsOwnWords) {
@@ -183,7 +189,7 @@ TEST_F(ControllerCoreTest, AnAdmissionCheckRefusesWithItsOwnWords) {
 
 TEST_F(ControllerCoreTest, ABuiltInKindIsValidatedAndGetsItsCommand) {
   hooks_.kinds = {{"pretrain",
-                   [](absl::string_view config, v1::JobSpec&) {
+                   [](absl::string_view config, const Identity&, v1::JobSpec&) {
                      return config == "{}"
                                 ? absl::OkStatus()
                                 : absl::InvalidArgumentError("config_json: unknown key steps_");
