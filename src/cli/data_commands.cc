@@ -221,6 +221,10 @@ void AddRule(CLI::App& data, CommandContext& context) {
         for (const std::string& purpose : flags->purposes) rule.add_purposes(purpose);
         const auto answer = session->Call<DataService>(&DataService::Stub::PutRule, request);
         if (!answer.ok()) return Fail(answer.status());
+        if (context.json()) {
+          std::cout << ToJson(*answer);
+          return static_cast<int>(kExitOk);
+        }
         std::cout << "rule " << flags->id << " is in force\n";
         return static_cast<int>(kExitOk);
       });

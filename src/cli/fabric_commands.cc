@@ -1,4 +1,5 @@
 // oneai up, down, status, ui, whoami, token ...
+#include <google/protobuf/util/time_util.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +19,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/up/supervisor.h"
+#include "nlohmann/json.hpp"
 #include "oneai/auth/v1/auth.grpc.pb.h"
 #include "oneai/fabric/v1/node.grpc.pb.h"
 
@@ -132,12 +134,34 @@ int Down(const CommandContext& context) {
   return kExitOk;
 }
 
+std::string StatusJson(const std::filesystem::path& dir, const UpState& state,
+                       const ClientConfig* client) {
+  nlohmann::ordered_json json = {{"supervised", IsSupervised(dir)}, {"ready", state.ready}};
+  json["components"] = nlohmann::ordered_json::array();
+  for (const RunningComponent& component : state.components) {
+    json["components"].push_back(
+        {{"name", component.name}, {"pid", component.pid}, {"running", IsAlive(component)}});
+  }
+  if (client != nullptr) {
+    json["controller"] = client->controller;
+    json["web"] = client->web;
+    json["gateway_grpc"] = client->gateway_grpc;
+    json["gateway_http"] = client->gateway_http;
+  }
+  return json.dump(1);
+}
+
 int Status(const CommandContext& context) {
   const std::filesystem::path dir = FabricDir(context.dir);
   const absl::StatusOr<UpState> state = ReadUpState(dir);
   if (!state.ok())
     return Fail(absl::NotFoundError(
         absl::StrCat("no fabric runs in ", dir.string(), "; start one with `oneai up`")));
+  const absl::StatusOr<ClientConfig> client = ReadClientConfig(dir);
+  if (context.json()) {
+    std::cout << StatusJson(dir, *state, client.ok() ? &*client : nullptr) << "\n";
+    return kExitOk;
+  }
   Table table({"COMPONENT", "PID", "STATE"});
   table.Add(
       {"supervisor", absl::StrCat(state->supervisor), IsSupervised(dir) ? "running" : "gone"});
@@ -146,7 +170,6 @@ int Status(const CommandContext& context) {
                IsAlive(component) ? "running" : "restarting"});
   }
   std::cout << table.ToString();
-  const absl::StatusOr<ClientConfig> client = ReadClientConfig(dir);
   if (client.ok()) {
     std::cout << "dashboard: " << client->web
               << "   (oneai ui)\ngateway:   " << client->gateway_http << "/v1, gRPC "
@@ -161,6 +184,10 @@ int Ui(const CommandContext& context) {
   const auto code = session->Call<AuthService>(&AuthService::Stub::CreateLoginCode,
                                                auth::v1::CreateLoginCodeRequest());
   if (!code.ok()) return Fail(code.status());
+  if (context.json()) {
+    std::cout << ToJson(*code);
+    return kExitOk;
+  }
   std::cout << "dashboard:  " << session->config().web << "\nlogin code: " << code->code()
             << "   (once, within 10 minutes)\n";
   return kExitOk;
@@ -178,9 +205,14 @@ int WhoAmI(const CommandContext& context) {
   if (!session.ok()) return Fail(session.status());
   const auto me = session->Call<AuthService>(&AuthService::Stub::WhoAmI, auth::v1::WhoAmIRequest());
   if (!me.ok()) return Fail(me.status());
+  if (context.json()) {
+    std::cout << ToJson(*me);
+    return kExitOk;
+  }
+  const std::string& unit = me->principal().business_unit();
   std::cout << Printable(me->principal().name()) << " of "
-            << Printable(me->principal().business_unit()) << ": " << Bindings(me->bindings())
-            << "\n";
+            << (unit.empty() ? "no unit" : Printable(unit)) << ": "
+            << Printable(Bindings(me->bindings())) << "\n";
   return kExitOk;
 }
 
@@ -220,6 +252,10 @@ int CreateToken(const CommandContext& context, const TokenFlags& flags) {
   if (!session.ok()) return Fail(session.status());
   const auto token = session->Call<AuthService>(&AuthService::Stub::CreateToken, *request);
   if (!token.ok()) return Fail(token.status());
+  if (context.json() && flags.file.empty()) {
+    std::cout << ToJson(*token);
+    return kExitOk;
+  }
   if (!flags.file.empty()) {
     if (absl::Status written = WriteFileAtomically(flags.file, token->secret() + "\n", 0600);
         !written.ok())
@@ -252,10 +288,15 @@ void AddToken(CLI::App& app, CommandContext& context) {
     const auto tokens =
         session->Call<AuthService>(&AuthService::Stub::ListTokens, auth::v1::ListTokensRequest());
     if (!tokens.ok()) return Fail(tokens.status());
-    Table table({"ID", "NAME", "UNIT", "ROLES", "AGE"});
+    if (context.json()) {
+      std::cout << ToJson(*tokens);
+      return static_cast<int>(kExitOk);
+    }
+    Table table({"ID", "NAME", "UNIT", "ROLES", "AGE", "EXPIRES"});
     for (const auth::v1::TokenInfo& info : tokens->tokens()) {
       table.Add({info.id(), info.principal().name(), info.principal().business_unit(),
-                 Bindings(info.bindings()), Age(info.created(), absl::Now())});
+                 Bindings(info.bindings()), Age(info.created(), absl::Now()),
+                 google::protobuf::util::TimeUtil::ToString(info.expires())});
     }
     std::cout << table.ToString();
     return static_cast<int>(kExitOk);

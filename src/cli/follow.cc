@@ -35,6 +35,12 @@ absl::Status ReadAvailable(const Session& session, fabric::v1::ReadLogRequest& r
     text += chunk.data();
     request.set_offset(chunk.offset() + static_cast<int64_t>(chunk.data().size()));
   }
+  // A character of which only the first bytes have been written comes with the next poll.
+  const size_t whole = NumWholeCharacterBytes(text);
+  if (whole > 0 && whole < text.size()) {
+    request.set_offset(request.offset() - static_cast<int64_t>(text.size() - whole));
+    text.resize(whole);
+  }
   return FromGrpcStatus(reader->Finish());
 }
 
@@ -184,9 +190,13 @@ int FollowJob(const Session& session, const std::string& job_id) {
     if (last_attempt > 0) ReadAvailable(session, log, text).IgnoreError();
     const std::string described = Describe(*job);
     if (!text.empty() || described != last_described) progress.Clear();
-    std::cout << Printable(text);
+    std::cout << Printable(text) << std::flush;
     if (described != last_described) std::cout << "== " << job_id << " " << described << std::endl;
     last_described = described;
+    if (!std::cout) {  // whoever read has gone: `| head`
+      result = kExitFailure;
+      break;
+    }
     if (HasEnded(*job) && text.empty()) {
       result = ExitCodeOfJob(*job);
       break;

@@ -73,8 +73,8 @@ void ReadCommand(ConfigReader& reader, JobSpec& spec) {
     reader.Fail("command",
                 absl::StrCat("a job of kind ", spec.kind(), " has no command of its own"));
   }
-  if (!built_in && command.empty())
-    reader.Fail("kind", "a job of kind command needs `command: [program, argument, ...]`");
+  // A misspelt `command` is reported as an unknown key, which a failure here would hide.
+  if (!built_in && command.empty()) reader.Required("command", command);
   for (std::string& argument : command) spec.add_command(std::move(argument));
   for (const std::string& kind : BuiltInKinds()) {
     if (spec.kind() == kind) {

@@ -3,7 +3,11 @@
 #include <CLI/Formatter.hpp>
 #include <csignal>
 #include <cstdio>
+#include <optional>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/config/reader.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 
@@ -17,6 +21,21 @@ CLI::App* AddCommand(CLI::App& parent, CommandContext& context, const std::strin
 }
 
 namespace {
+
+// What stands where a command was expected: CLI11 only says that one is missing.
+std::string UnknownCommand(CLI::App& app) {
+  CLI::App* deepest = &app;
+  while (!deepest->get_subcommands().empty()) deepest = deepest->get_subcommands().back();
+  const std::vector<std::string> rest = app.remaining(/*recurse=*/true);
+  std::vector<std::string> known;
+  for (const CLI::App* command : deepest->get_subcommands(nullptr))
+    known.push_back(command->get_name());
+  if (rest.empty() || known.empty()) return "";
+  const std::optional<std::string> nearest = NearestWord(rest[0], known);
+  return absl::StrCat("unknown command \"", Printable(rest[0]), "\"",
+                      nearest ? absl::StrCat("; did you mean \"", *nearest, "\"?") : "", " (",
+                      absl::StrJoin(known, ", "), ")\n");
+}
 
 int Main(int argc, char** argv) {
   CommandContext context;
@@ -40,6 +59,12 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (error.get_name() == "RequiredError") {
+      if (const std::string unknown = UnknownCommand(app); !unknown.empty()) {
+        std::fputs(absl::StrCat("error: ", unknown).c_str(), stderr);
+        return kExitUsage;
+      }
+    }
     return app.exit(error) == 0 ? kExitOk : kExitUsage;
   }
   return context.run ? context.run() : kExitUsage;

@@ -146,6 +146,10 @@ void AddQueue(CLI::App& app, CommandContext& context) {
             static_cast<int64_t>(flags->memory_gib * (1LL << 30)));
         const auto answer = session->Call<QueueService>(&QueueService::Stub::SetQueue, request);
         if (!answer.ok()) return Fail(answer.status());
+        if (context.json()) {
+          std::cout << ToJson(*answer);
+          return static_cast<int>(kExitOk);
+        }
         std::cout << "limits of " << flags->project << " are set\n";
         return static_cast<int>(kExitOk);
       });

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -39,29 +41,93 @@ ExitCode ExitCodeOf(const absl::Status& status) {
   }
 }
 
+namespace {
+
+// The well-formed UTF-8 sequence that `text` begins with: its length (0: none) and code point.
+// Source: Unicode 15, table 3-7.
+std::pair<size_t, uint32_t> FirstCodePoint(absl::string_view text) {
+  const auto byte = [&](size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
+  };
+  const unsigned lead = byte(0);
+  if (lead < 0x80) return {1, lead};
+  const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (lead < 0xc2 || lead > 0xf4) return {0, 0};
+  uint32_t code = lead & (0xffU >> (length + 1));
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return {0, 0};
+    code = code << 6 | (byte(i) & 0x3f);
+  }
+  static constexpr uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
+  const bool valid = code >= kSmallest[length] && code <= 0x10ffff && (code & ~0x7ffU) != 0xd800;
+  return valid ? std::pair<size_t, uint32_t>{length, code} : std::pair<size_t, uint32_t>{0, 0};
+}
+
+// C0 and C1 controls drive terminals; the bidirectional ones make text read as what it is not.
+bool IsHarmful(uint32_t code) {
+  if (code < 0x20) return code != '\n' && code != '\t';
+  return (code >= 0x7f && code < 0xa0) || code == 0x061c || code == 0x200e || code == 0x200f ||
+         (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+}
+
+}  // namespace
+
 std::string Printable(absl::string_view text) {
-  std::string clean(text);
-  for (char& c : clean) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) c = '?';
+  std::string clean;
+  clean.reserve(text.size());
+  while (!text.empty()) {
+    const auto [length, code] = FirstCodePoint(text);
+    if (length == 0 || IsHarmful(code)) {
+      clean += '?';
+    } else {
+      absl::StrAppend(&clean, text.substr(0, length));
+    }
+    text.remove_prefix(std::max<size_t>(1, length));
   }
   return clean;
+}
+
+size_t NumWholeCharacterBytes(absl::string_view text) {
+  for (size_t back = 1; back <= std::min<size_t>(3, text.size()); ++back) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
+    if ((byte & 0xc0) == 0x80) continue;
+    const size_t length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1;
+    return length > back ? text.size() - back : text.size();
+  }
+  return text.size();
+}
+
+namespace {
+
+// What it takes on the screen, taking every character for one column.
+size_t NumColumns(absl::string_view cell) {
+  return static_cast<size_t>(std::count_if(
+      cell.begin(), cell.end(), [](unsigned char byte) { return (byte & 0xc0) != 0x80; }));
+}
+
+}  // namespace
+
+void Table::Add(std::vector<std::string> row) {
+  for (std::string& cell : row) {
+    cell = Printable(cell);
+    std::replace_if(
+        cell.begin(), cell.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
+  }
+  rows_.push_back(std::move(row));
 }
 
 std::string Table::ToString() const {
   std::vector<size_t> widths;
   for (const auto& row : rows_) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], NumColumns(row[i]));
   }
   std::string text;
   for (const auto& row : rows_) {
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
-      std::string cell = Printable(row[i]);
-      std::replace(cell.begin(), cell.end(), '\n', ' ');
-      if (i + 1 < row.size()) cell.resize(widths[i] + 2, ' ');
-      line += cell;
+      line += row[i];
+      if (i + 1 < row.size()) line.append(widths[i] + 2 - NumColumns(row[i]), ' ');
     }
     absl::StrAppend(&text, absl::StripTrailingAsciiWhitespace(line), "\n");
   }

@@ -39,16 +39,19 @@ ExitCode ExitCodeOf(const absl::Status& status);
 class Table {
  public:
   explicit Table(std::vector<std::string> header) { rows_.push_back(std::move(header)); }
-  void Add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  void Add(std::vector<std::string> row);
   std::string ToString() const;
 
  private:
   std::vector<std::vector<std::string>> rows_;
 };
 
-// Text with control characters (but \n and \t) replaced: what a job or a model wrote may hold
-// escape sequences.
+// Text with control characters (but \n and \t), bidirectional controls and bytes that are no UTF-8
+// shown as '?': what a job or a model wrote may hold escape sequences.
 std::string Printable(absl::string_view text);
+
+// How much of `text` is there without a UTF-8 sequence that is cut off at its end.
+size_t NumWholeCharacterBytes(absl::string_view text);
 
 // The message as JSON on one line per nesting, with the proto's field names.
 std::string ToJson(const google::protobuf::Message& message);
