@@ -7,8 +7,10 @@
 #include "base/log/log.h"
 #include "base/status.h"
 #include "compute_fabric/controller/cluster_view.h"
+#include "compute_fabric/jobs/job_spec.h"
 #include "compute_fabric/jobs/job_state.h"
 #include "compute_fabric/jobs/job_steps.h"
+#include "compute_fabric/jobs/placed_attempt.h"
 #include "compute_fabric/scheduler/plan.h"
 
 namespace oneai::fabric {
@@ -111,17 +113,20 @@ absl::Status ScheduleLoop::JudgeNodes(absl::Time now) {
                            })
               .status());
     }
-    if (now >= lease_end + options_->node_fence) RETURN_IF_ERROR(LoseTasks(name, now));
+    if (now >= lease_end + options_->node_fence) RETURN_IF_ERROR(LoseTasks(name, lease_end, now));
   }
   return absl::OkStatus();
 }
 
-absl::Status ScheduleLoop::LoseTasks(const std::string& node, absl::Time now) {
+absl::Status ScheduleLoop::LoseTasks(const std::string& node, absl::Time lease_end,
+                                     absl::Time now) {
   for (const JobRecord& record : state_->jobs().All()) {
     const bool affected = std::any_of(
         record.value->tasks().begin(), record.value->tasks().end(),
         [&](const v1::Task& task) { return task.node() == node && IsActive(task.state()); });
     if (!affected) continue;
+    // The fence only begins to stop a task; until its grace is over it may still run.
+    if (now < lease_end + options_->node_fence + GraceOf(record.value->spec())) continue;
     RETURN_IF_ERROR(state_
                         ->UpdateJob(record.value->id(),
                                     [&](v1::Job& job, EventDrafts& events) {
@@ -195,20 +200,40 @@ absl::Status ScheduleLoop::PlaceJobs(absl::Time now) {
   for (const JobPlacement& placement : plan.placements) {
     const absl::Status committed = CommitPlacement(placement, jobs, nodes);
     // Somebody was faster: the next round sees it.
-    if (!committed.ok() && !absl::IsAborted(committed)) return committed;
+    if (committed.ok() || absl::IsAborted(committed)) continue;
+    // One job's folder (a full disk, say) must not hold up the others.
+    RETURN_IF_ERROR(SetReasons(placement.job_id, {std::string(committed.message())}, now));
   }
   for (const PendingReason& pending : plan.pending) {
-    RETURN_IF_ERROR(state_
-                        ->UpdateJob(pending.job_id,
-                                    [&](v1::Job& job, EventDrafts&) {
-                                      if (RanksToPlace(job, now).empty() ||
-                                          SameReasons(job, pending.reasons))
-                                        return false;
-                                      job.mutable_reasons()->Assign(pending.reasons.begin(),
-                                                                    pending.reasons.end());
-                                      return true;
-                                    })
-                        .status());
+    RETURN_IF_ERROR(SetReasons(pending.job_id, pending.reasons, now));
+  }
+  return absl::OkStatus();
+}
+
+// Why the job waits, when that has changed.
+absl::Status ScheduleLoop::SetReasons(const std::string& job_id,
+                                      const std::vector<std::string>& reasons, absl::Time now) {
+  return state_
+      ->UpdateJob(job_id,
+                  [&](v1::Job& job, EventDrafts&) {
+                    if (RanksToPlace(job, now).empty() || SameReasons(job, reasons)) return false;
+                    job.mutable_reasons()->Assign(reasons.begin(), reasons.end());
+                    return true;
+                  })
+      .status();
+}
+
+// A successor is announced on shared storage before it exists. First attempts succeed nobody.
+absl::Status ScheduleLoop::AnnounceAttempts(const v1::Job& job, const JobPlacement& placement) {
+  if (job.spec().gang()) {
+    if (job.attempt() == 0) return absl::OkStatus();
+    return WritePlacedAttempt(job.artifact_dir(), std::nullopt, job.attempt() + 1);
+  }
+  for (const TaskPlacement& placed : placement.tasks) {
+    for (const v1::Task& task : job.tasks()) {
+      if (task.rank() != placed.rank || task.attempt() == 0) continue;
+      RETURN_IF_ERROR(WritePlacedAttempt(job.artifact_dir(), task.rank(), task.attempt() + 1));
+    }
   }
   return absl::OkStatus();
 }
@@ -232,6 +257,7 @@ absl::Status ScheduleLoop::CommitPlacement(const JobPlacement& placement,
   std::filesystem::create_directories(job->value->artifact_dir(), error);
   if (error)
     return ErrnoStatus(error.value(), absl::StrCat("make folder ", job->value->artifact_dir()));
+  RETURN_IF_ERROR(AnnounceAttempts(*job->value, placement));
   return state_->CommitPlacement(*job, placement, used).status();
 }
 

@@ -39,12 +39,15 @@ class ScheduleLoop {
   void Run();
   void NoticePause(absl::Time now);
   absl::Status JudgeNodes(absl::Time now);
-  absl::Status LoseTasks(const std::string& node, absl::Time now);
+  absl::Status LoseTasks(const std::string& node, absl::Time lease_end, absl::Time now);
   absl::Status AdvanceJobs(absl::Time now);
   absl::Status ShowLastOutput(const v1::Job& job, absl::Time now);
   absl::Status PlaceJobs(absl::Time now);
   absl::Status CommitPlacement(const JobPlacement& placement, const std::vector<JobRecord>& jobs,
                                const std::vector<Record<v1::Node>>& nodes);
+  absl::Status AnnounceAttempts(const v1::Job& job, const JobPlacement& placement);
+  absl::Status SetReasons(const std::string& job_id, const std::vector<std::string>& reasons,
+                          absl::Time now);
   absl::Status ReconcileEndpoints(absl::Time now);
 
   FabricState* const state_;

@@ -17,6 +17,7 @@ constexpr absl::Duration kTick = absl::Milliseconds(100);
 constexpr absl::Duration kHeartbeatGap =
     absl::Milliseconds(50);  // a confused controller cannot make us spin
 constexpr absl::Duration kRetryMax = absl::Seconds(3);
+constexpr absl::Duration kSupersededCheckGap = absl::Seconds(1);
 constexpr absl::Duration kCallSlack = absl::Seconds(10);
 
 }  // namespace
@@ -98,7 +99,9 @@ void Agent::FinishHeartbeat(absl::Time now) {
     return;
   }
   seen_revision_ = call->response.desired_revision();
+  last_heard_ = now;
   if (call->response.lease_ms() > 0) {
+    lease_length_ = absl::Milliseconds(call->response.lease_ms());
     max_wait_ = absl::Milliseconds(std::clamp<int64_t>(call->response.lease_ms() / 3, 100, 3'000));
   }
   desired_ = ToDesiredTasks(call->response);
@@ -138,6 +141,7 @@ void Agent::Run(const std::atomic<bool>& stop, ExitPolicy exit_policy) {
     if (call_ != nullptr && call_->done.HasBeenNotified()) FinishHeartbeat(now);
     // Also without an answer: an attempt that waited for its predecessor's end starts now.
     if (has_desired_) Apply(now);
+    if (now - last_heard_ > lease_length_) StopSuperseded(now);
     if (call_ == nullptr && now >= next_heartbeat_) StartHeartbeat(now);
     if (call_ != nullptr && changed_) call_->context.TryCancel();
     if (call_ != nullptr) {
@@ -147,6 +151,16 @@ void Agent::Run(const std::atomic<bool>& stop, ExitPolicy exit_policy) {
     }
   }
   if (exit_policy == ExitPolicy::kStopTasks) StopAllTasks();
+}
+
+void Agent::StopSuperseded(absl::Time now) {
+  if (now < next_superseded_check_) return;
+  next_superseded_check_ = now + kSupersededCheckGap;
+  for (const TaskKey& key : tasks_->Superseded()) {
+    Log::Warning("cut off from the controller, and a newer attempt is placed elsewhere",
+                 {{"task", key.FolderName()}});
+    tasks_->Stop(key, now);
+  }
 }
 
 void Agent::StopAllTasks() {

@@ -1,8 +1,9 @@
 // File: compute_fabric/node/agent.h
 //
 // The agent's loop: poll tasks -> touch lease -> heartbeat -> admit epoch -> Reconcile -> apply.
-// One thread; the heartbeat is a long poll in flight beside it, cut short when something changed
-// here.
+// While the controller cannot be reached the tasks go on, except those whose attempt has a
+// successor (jobs/placed_attempt.h). One thread; the heartbeat is a long poll in flight beside it,
+// cut short when something changed here.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -13,6 +14,7 @@
 #include <string>
 
 #include "absl/random/random.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "compute_fabric/node/fencing.h"
 #include "compute_fabric/node/log_shipper.h"
@@ -43,6 +45,7 @@ class Agent {
   void FinishHeartbeat(absl::Time now);
   void HandleFailure(const grpc::Status& status, absl::Time now);
   void Apply(absl::Time now);
+  void StopSuperseded(absl::Time now);
   void StopAllTasks();
 
   v1::NodeInfo info_;
@@ -60,6 +63,9 @@ class Agent {
   absl::Time next_heartbeat_ = absl::InfinitePast();
   absl::Duration retry_ = absl::ZeroDuration();
   absl::Duration max_wait_ = absl::Seconds(3);
+  absl::Duration lease_length_ = absl::Seconds(5);  // after so long without us we count as lost
+  absl::Time last_heard_ = absl::Now();
+  absl::Time next_superseded_check_ = absl::InfinitePast();
   int64_t seen_revision_ = 0;
   DesiredTasks desired_;
   bool has_desired_ = false;  // before the first answer nothing is known about what should run

@@ -18,6 +18,7 @@
 #include "base/log/log.h"
 #include "base/process/child_process.h"
 #include "base/status.h"
+#include "compute_fabric/jobs/placed_attempt.h"
 #include "compute_fabric/shim/process_table.h"
 
 namespace oneai::fabric {
@@ -332,6 +333,21 @@ bool TaskTable::HasLive() const {
     if (entry.phase != TaskPhase::kExited) return true;
   }
   return false;
+}
+
+std::vector<TaskKey> TaskTable::Superseded() const {
+  std::vector<TaskKey> superseded;
+  for (const auto& [key, entry] : entries_) {
+    if (entry.phase != TaskPhase::kRunning) continue;
+    const absl::StatusOr<LaunchSpec> spec = ReadLaunchSpec(FolderOf(key));
+    if (!spec.ok()) continue;
+    const auto artifact_dir = spec->env.find("ONEAI_ARTIFACT_DIR");
+    if (artifact_dir == spec->env.end() || artifact_dir->second.empty()) continue;
+    // What cannot be read tells nothing.
+    const absl::StatusOr<int> newest = ReadPlacedAttempt(artifact_dir->second, key.rank);
+    if (newest.ok() && *newest > key.attempt) superseded.push_back(key);
+  }
+  return superseded;
 }
 
 }  // namespace oneai::fabric

@@ -70,6 +70,8 @@ class TaskTable {
   std::vector<TaskStatus> Statuses() const;
   std::filesystem::path FolderOf(const TaskKey& key) const;
   bool HasLive() const;
+  // Running tasks whose artifact folder names a newer attempt. Reads shared storage.
+  std::vector<TaskKey> Superseded() const;
 
  private:
   struct Entry {

@@ -27,7 +27,7 @@ class FakeNodeService final : public v1::NodeService::Service {
     }
     response->set_epoch(epoch_);
     response->set_desired_revision(revision_);
-    response->set_lease_ms(6'000);
+    response->set_lease_ms(lease_ms_);
     for (const auto& task : desired_) *response->add_desired() = task;
     for (const auto& task : forget_) *response->add_forget() = task;
     return grpc::Status::OK;
@@ -53,6 +53,10 @@ class FakeNodeService final : public v1::NodeService::Service {
     forget_ = std::move(forget);
     ++revision_;
     changed_.SignalAll();
+  }
+  void SetLeaseMs(int64_t lease_ms) {
+    absl::MutexLock lock(&mu_);
+    lease_ms_ = lease_ms;
   }
   void SetEpoch(int64_t epoch) {
     absl::MutexLock lock(&mu_);
@@ -88,6 +92,7 @@ class FakeNodeService final : public v1::NodeService::Service {
   mutable absl::Mutex mu_;
   absl::CondVar changed_;
   int64_t epoch_ = 1;
+  int64_t lease_ms_ = 6'000;
   int64_t revision_ = 1;
   int num_heartbeats_ = 0;
   std::vector<v1::TaskAssignment> desired_;

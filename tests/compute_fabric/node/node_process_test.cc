@@ -11,6 +11,7 @@
 #include "base/files/files.h"
 #include "base/grpc/server.h"
 #include "base/process/child_process.h"
+#include "compute_fabric/jobs/placed_attempt.h"
 #include "compute_fabric/shim/process_table.h"
 #include "compute_fabric/shim/task_files.h"
 #include "tests/compute_fabric/node/fake_node_service.h"
@@ -184,6 +185,26 @@ TEST_F(NodeProcessTest, RunsATaskShipsItsOutputAndForgetsIt) {
   service_.SetDesired({task});
   absl::SleepFor(absl::Milliseconds(500));
   EXPECT_FALSE(fs::exists(TaskDir("job-a")));
+}
+
+TEST_F(NodeProcessTest, CutOffItGoesOnUntilASuccessorIsPlaced) {
+  service_.SetLeaseMs(600);
+  StartAgent();
+  v1::TaskAssignment task = Shell("job-a", "exec sleep 60");
+  (*task.mutable_env())["ONEAI_ARTIFACT_DIR"] = (dir_ / "artifacts").string();
+  service_.SetDesired({task});
+  ASSERT_TRUE(EventuallyInState("job-a", v1::TASK_RUNNING));
+  ASSERT_OK(WritePlacedAttempt(dir_ / "artifacts", std::nullopt, 1));
+  server_->Stop(absl::ZeroDuration());
+  server_.reset();
+  absl::SleepFor(absl::Seconds(3));
+  EXPECT_FALSE(fs::exists(TaskDir("job-a") / kExitFile))
+      << "a controller that is away ends no task";
+
+  ASSERT_OK(WritePlacedAttempt(dir_ / "artifacts", std::nullopt, 2));
+  EXPECT_TRUE(Eventually([&] { return fs::exists(TaskDir("job-a") / kExitFile); }));
+  StartServer();
+  ASSERT_TRUE(EventuallyInState("job-a", v1::TASK_EXITED));
 }
 
 TEST_F(NodeProcessTest, StopsWhatIsNoLongerDesiredWithItsWholeFamily) {
