@@ -2,17 +2,14 @@
 #include "serving/gateway/request_pipeline.h"
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/cord.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/grpc/status.h"
 #include "base/ids.h"
 #include "base/log/log.h"
 #include "base/status.h"
 
 namespace oneai::serving {
 namespace {
-
-constexpr char kRetryAfterPayload[] = "oneai/retry-after-ms";
 
 // The unit that is charged: a person or service without one is charged under its own name, written
 // as a unit's name can be.
@@ -41,12 +38,7 @@ std::string FinishWord(inference::v1::FinishReason reason) {
 }  // namespace
 
 absl::Duration RetryAfterOf(const absl::Status& status) {
-  int64_t milliseconds = 0;
-  const absl::optional<absl::Cord> payload = status.GetPayload(kRetryAfterPayload);
-  if (payload.has_value() && absl::SimpleAtoi(std::string(*payload), &milliseconds)) {
-    return absl::Milliseconds(milliseconds);
-  }
-  return absl::Seconds(1);
+  return RetryDelayOf(status).value_or(absl::Seconds(1));
 }
 
 // Follows one generation and books it when it ends, however it ends.
@@ -131,8 +123,7 @@ absl::StatusOr<std::unique_ptr<TenantLimits::Ticket>> RequestPipeline::Admit(
   auto ticket = parts_.limits->Enter(TenantOf(caller), parts_.clock->Now(), retry_after);
   if (!ticket.ok()) {
     absl::Status status = ticket.status();
-    status.SetPayload(kRetryAfterPayload,
-                      absl::Cord(absl::StrCat(absl::ToInt64Milliseconds(retry_after))));
+    SetRetryDelay(status, retry_after);
     return Refuse(status);
   }
   std::visit(

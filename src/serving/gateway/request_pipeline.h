@@ -31,7 +31,8 @@ struct PipelineParts {
   const Clock* clock;
 };
 
-// When to come back after ResourceExhausted or Unavailable; kept in the status as a payload.
+// When to come back after ResourceExhausted or Unavailable; kept in the status as
+// google.rpc.RetryInfo, which gRPC callers receive, too. A second unless it says otherwise.
 absl::Duration RetryAfterOf(const absl::Status& status);
 
 // Thread-safe.
