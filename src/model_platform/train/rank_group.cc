@@ -39,6 +39,7 @@ absl::StatusOr<std::unique_ptr<RankGroup>> RankGroup::Join(const TaskEnvironment
     store_options.isServer = task.rank == 0;
     store_options.numWorkers = task.world_size;
     store_options.timeout = kTimeout;
+    UsePlainSockets(store_options);
     group->impl_ = std::make_unique<Impl>();
     group->impl_->store = c10::make_intrusive<c10d::TCPStore>(task.master_addr, store_options);
     auto options = c10d::ProcessGroupGloo::Options::create(kTimeout);

@@ -40,6 +40,13 @@ auto WithinTorch(absl::string_view what, F&& fn) -> decltype(fn()) {
   }
 }
 
+// TCPStoreOptions gained `useLibUV` in LibTorch 2.2 and turned it on in 2.4, but not every build
+// has libuv; the server on plain sockets is in all of them and is enough for ranks that meet once.
+template <typename StoreOptions>
+void UsePlainSockets(StoreOptions& options) {
+  if constexpr (requires { options.useLibUV; }) options.useLibUV = false;
+}
+
 // As WithinTorch for communication: c10d throws when a peer has gone or a time-out has passed,
 // which is Unavailable: the gang may be started again.
 template <typename F>
