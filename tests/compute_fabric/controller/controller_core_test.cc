@@ -175,7 +175,8 @@ TEST_F(ControllerCoreTest, RightsAreCheckedAndAudited) {
               StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("bob")));
   EXPECT_EQ(core_->jobs.List({}, testing::Engineer("bob", auth::v1::ENGINEER, "bank")).jobs_size(),
             0);
-  EXPECT_THAT(audit, ElementsAre("job.submit denied", "job.submit denied", "job.submit ok"));
+  EXPECT_THAT(audit, ElementsAre("job.submit denied", "job.submit denied", "job.submit ok",
+                                 "job.view denied"));
 }
 
 TEST_F(ControllerCoreTest, AnAdmissionCheckRefusesWithItsOwnWords) {
@@ -188,7 +189,7 @@ TEST_F(ControllerCoreTest, AnAdmissionCheckRefusesWithItsOwnWords) {
 
 TEST_F(ControllerCoreTest, ABuiltInKindIsValidatedAndGetsItsCommand) {
   hooks_.kinds = {{"pretrain",
-                   [](absl::string_view config, v1::JobSpec&) {
+                   [](absl::string_view config, const Identity&, v1::JobSpec&) {
                      return config == "{}"
                                 ? absl::OkStatus()
                                 : absl::InvalidArgumentError("config_json: unknown key steps_");
