@@ -56,6 +56,8 @@ bool IsAlive(const RunningComponent& component) {
 
 RunningComponent FindProcess(const Component& component) {
   const auto key = KeyOf(component.argv);
+  // Without a key every other process without one would be taken for it, and stopped with it.
+  if (key.second.empty()) return {component.name};
   std::vector<pid_t> found;
   std::error_code error;
   for (std::filesystem::directory_iterator it("/proc", error), end; !error && it != end;
