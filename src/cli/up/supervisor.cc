@@ -167,7 +167,9 @@ class Supervisor {
       Reap();
       if (!IsAlive(slot.process)) {
         return absl::UnavailableError(absl::StrCat(
-            slot.component->name, " ended while starting; its last words (",
+            slot.component->name,
+            " ended while starting (if a port is taken, choose others with --port-base); its last "
+            "words (",
             slot.component->log.string(), "):\n", LastLines(slot.component->log, 1500)));
       }
       absl::SleepFor(kPoll);
