@@ -190,7 +190,11 @@ int Main(int argc, char** argv) {
   app.add_option("--node-fence-seconds", flags.node_fence_seconds,
                  "a lost node's tasks have stopped by themselves after so long")
       ->check(CLI::Range(0.5, 3600.0));
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
   std::signal(SIGTERM, [](int) { g_stop = 1; });
   std::signal(SIGINT, [](int) { g_stop = 1; });
   std::signal(SIGPIPE, SIG_IGN);
@@ -198,7 +202,7 @@ int Main(int argc, char** argv) {
   if (status.ok()) status = Run(flags);
   if (status.ok()) return 0;
   std::cerr << "oneai-controller: " << status.message() << std::endl;
-  return 2;
+  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? 2 : 1;
 }
 
 }  // namespace
