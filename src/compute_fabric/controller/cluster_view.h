@@ -7,7 +7,7 @@
 
 #include "absl/time/time.h"
 #include "compute_fabric/controller/versioned_table.h"
-#include "compute_fabric/scheduler/cluster_snapshot.h"
+#include "compute_fabric/first_scheduler/cluster_snapshot.h"
 #include "oneai/fabric/v1/endpoint.pb.h"
 #include "oneai/fabric/v1/job.pb.h"
 #include "oneai/fabric/v1/node.pb.h"

@@ -11,8 +11,8 @@
 #include "compute_fabric/jobs/job_spec.h"
 #include "compute_fabric/jobs/job_state.h"
 #include "compute_fabric/jobs/job_steps.h"
-#include "compute_fabric/scheduler/feasibility.h"
-#include "compute_fabric/scheduler/plan.h"
+#include "compute_fabric/first_scheduler/feasibility.h"
+#include "compute_fabric/first_scheduler/plan.h"
 
 namespace oneai::fabric {
 namespace {

@@ -11,7 +11,7 @@
 #include "compute_fabric/jobs/job_state.h"
 #include "compute_fabric/jobs/job_steps.h"
 #include "compute_fabric/jobs/placed_attempt.h"
-#include "compute_fabric/scheduler/plan.h"
+#include "compute_fabric/first_scheduler/plan.h"
 
 namespace oneai::fabric {
 namespace {

@@ -1,0 +1,69 @@
+// File: compute_fabric/scheduler/cluster/job_table.h
+//
+// The jobs that wait or run, indexed by what the phases ask for: by queue and class, in order; by
+// node; by expected end.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "compute_fabric/scheduler/job.h"
+
+namespace oneai::fabric {
+
+// Jobs that ask for the same (shape, ranks, gang, spread, topology, reservation): what does not fit
+// for one does not fit for its class-mates. A pass looks at a class that failed once, not at each
+// of its jobs.
+using JobClass = int32_t;
+
+// Thread-compatible; copyable.
+class JobTable {
+ public:
+  JobTable();
+  ~JobTable();
+  JobTable(const JobTable&);
+  JobTable& operator=(const JobTable&);
+
+  // Adds or replaces. The pointer stays valid until the job is replaced or removed.
+  const JobView* Set(JobView job);
+  void Remove(absl::string_view id);
+  const JobView* Find(absl::string_view id) const;  // null
+  int64_t size() const;
+  int64_t num_waiting() const;  // with ranks to place and no gate
+
+  JobClass ClassOf(const JobView& job) const;
+
+  // Waiting jobs without gates of one queue, first come first: by priority (higher first), then
+  // returning, then submitted, sequence, id. Total, so that equal states give equal plans.
+  std::vector<std::string> QueuesWithWaiting() const;  // sorted
+  // The classes with waiting jobs in the queue.
+  std::vector<JobClass> WaitingClasses(absl::string_view queue) const;
+  // The first waiting job of that queue and class after `after` (null: the first).
+  const JobView* FirstWaiting(absl::string_view queue, JobClass job_class,
+                              const JobView* after = nullptr) const;
+  // All waiting jobs of the queue in order, until `visit` returns false.
+  void VisitWaiting(absl::string_view queue, absl::FunctionRef<bool(const JobView&)> visit) const;
+
+  // Jobs that hold something, by expected end (started + time_limit, earliest first; those without
+  // limit last), until `visit` returns false.
+  void VisitRunning(absl::FunctionRef<bool(const JobView&)> visit) const;
+  // Jobs with a task on the node.
+  std::vector<const JobView*> OnNode(absl::string_view node) const;
+  void VisitAll(absl::FunctionRef<void(const JobView&)> visit) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// started + time_limit, InfiniteFuture without limit or when it holds nothing.
+absl::Time ExpectedEnd(const JobView& job);
+// The order of waiting jobs within a queue.
+bool WaitsBefore(const JobView& a, const JobView& b);
+
+}  // namespace oneai::fabric
