@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "oneai/fabric/v1/endpoint.grpc.pb.h"
+#include "oneai/fabric/v1/queue.grpc.pb.h"
 #include "oneai/fabric/v1/node.grpc.pb.h"
 
 namespace oneai::cli {

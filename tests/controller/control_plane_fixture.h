@@ -22,6 +22,7 @@
 #include "model_platform/registry/registry_service.h"
 #include "oneai/data/v1/data.grpc.pb.h"
 #include "oneai/fabric/v1/endpoint.grpc.pb.h"
+#include "oneai/fabric/v1/queue.grpc.pb.h"
 #include "oneai/fabric/v1/job.grpc.pb.h"
 #include "oneai/fabric/v1/node.grpc.pb.h"
 #include "oneai/registry/v1/registry.grpc.pb.h"

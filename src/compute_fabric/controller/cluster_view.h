@@ -9,6 +9,7 @@
 #include "compute_fabric/controller/versioned_table.h"
 #include "compute_fabric/first_scheduler/cluster_snapshot.h"
 #include "oneai/fabric/v1/endpoint.pb.h"
+#include "oneai/fabric/v1/queue.pb.h"
 #include "oneai/fabric/v1/job.pb.h"
 #include "oneai/fabric/v1/node.pb.h"
 

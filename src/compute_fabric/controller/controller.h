@@ -16,6 +16,7 @@
 #include "base/store/store.h"
 #include "compute_fabric/controller/hooks.h"
 #include "oneai/fabric/v1/endpoint.pb.h"
+#include "oneai/fabric/v1/queue.pb.h"
 #include "oneai/fabric/v1/job.pb.h"
 #include "oneai/fabric/v1/node.pb.h"
 

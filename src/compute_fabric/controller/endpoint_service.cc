@@ -2,6 +2,7 @@
 #include "compute_fabric/controller/queue_requests.h"
 #include "compute_fabric/controller/service_call.h"
 #include "oneai/fabric/v1/endpoint.grpc.pb.h"
+#include "oneai/fabric/v1/queue.grpc.pb.h"
 
 namespace oneai::fabric {
 namespace {

@@ -27,6 +27,7 @@
 #include "compute_fabric/events/event_log.h"
 #include "compute_fabric/jobs/job_lifecycle.h"
 #include "oneai/fabric/v1/endpoint.pb.h"
+#include "oneai/fabric/v1/queue.pb.h"
 #include "oneai/fabric/v1/job.pb.h"
 #include "oneai/fabric/v1/node.pb.h"
 

@@ -12,6 +12,7 @@
 #include "oneai/auth/v1/auth.grpc.pb.h"
 #include "oneai/data/v1/data.grpc.pb.h"
 #include "oneai/fabric/v1/endpoint.grpc.pb.h"
+#include "oneai/fabric/v1/queue.grpc.pb.h"
 #include "oneai/fabric/v1/job.grpc.pb.h"
 #include "oneai/fabric/v1/node.grpc.pb.h"
 #include "oneai/registry/v1/registry.grpc.pb.h"
