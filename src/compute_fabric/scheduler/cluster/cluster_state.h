@@ -5,6 +5,8 @@
 // and a what-if costs what it touched, not the cluster's size.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -29,6 +31,11 @@ struct DeviceState {
   bool healthy = true;
 };
 
+inline constexpr int kNumDeviceClasses = 10;
+inline int DeviceClassOf(const DeviceAlternative& device) {
+  return device.milli < kWholeDevice ? 0 : std::min<int>(device.count, kNumDeviceClasses - 1);
+}
+
 // What is left of a node, for the phases that look inside.
 struct NodeState {
   NodeSpec spec;
@@ -39,6 +46,9 @@ struct NodeState {
   int32_t rank = 0;             // place in the steady order in which near-equal nodes are filled
   std::vector<int32_t> domain;  // by TopologyLevel: kHost, kRack, kZone (kNvlink is per device)
   int32_t num_tasks = 0;
+  // Of those with devices, by class: [0] a share of one, [k] k whole ones (the last: or more).
+  // Take, TakeExactly and Release keep it; the Clustering policy scores by it.
+  std::array<int32_t, kNumDeviceClasses> num_tasks_by_class{};
 
   bool schedulable() const { return spec.unschedulable_reason.empty(); }
 };
