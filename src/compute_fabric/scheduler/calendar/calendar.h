@@ -24,4 +24,7 @@ bool MayUse(const NodeSpec& node, const JobView& job, absl::Time now, std::strin
 // if nothing happens. InfiniteFuture: none.
 absl::Time NextHoldChange(const std::vector<NodeHold>& holds, absl::Time now);
 
+// "2026-11-23 15:04 UTC", as all reasons write it; "further notice" for the infinite future.
+std::string FormatInstant(absl::Time time);
+
 }  // namespace oneai::fabric
