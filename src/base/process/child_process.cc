@@ -66,13 +66,11 @@ absl::Status RefuseNul(const ChildOptions& options) {
   return absl::OkStatus();
 }
 
-void SetDescriptors(int output_fd) {
+void SetDescriptors(int stdout_fd, int stderr_fd) {
   const int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (null_fd >= 0) dup2(null_fd, STDIN_FILENO);
-  if (output_fd >= 0) {
-    dup2(output_fd, STDOUT_FILENO);
-    dup2(output_fd, STDERR_FILENO);
-  }
+  if (stdout_fd >= 0) dup2(stdout_fd, STDOUT_FILENO);
+  if (stderr_fd >= 0) dup2(stderr_fd, STDERR_FILENO);
   // Libraries leave descriptors open across exec; a lock or a listening port must not live on in
   // the child.
   syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
@@ -97,7 +95,8 @@ int Become(const ChildOptions& options, const Prepared& prepared, int output_fd,
     if (getppid() != parent) _exit(127);  // it died before the call took effect
   }
   if (!options.working_dir.empty() && chdir(options.working_dir.c_str()) != 0) return errno;
-  SetDescriptors(output_fd);
+  SetDescriptors(options.stdout_fd >= 0 ? options.stdout_fd : output_fd,
+                 options.stderr_fd >= 0 ? options.stderr_fd : output_fd);
   ResetSignals();
   execve(prepared.program.c_str(), prepared.argv.data(), prepared.envp.data());
   return errno;

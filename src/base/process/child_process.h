@@ -18,7 +18,9 @@ struct ChildOptions {
   std::map<std::string, std::string> env;  // the whole environment of the child
   std::string working_dir;                 // empty: inherit
   std::string output_file;                 // stdout and stderr are appended here; empty: inherit
-  bool new_session = false;                // setsid: survives its starter
+  int stdout_fd = -1;                      // the caller's; goes before output_file
+  int stderr_fd = -1;
+  bool new_session = false;  // setsid: survives its starter
   // PR_SET_PDEATHSIG SIGKILL. Linux ties this to the *thread* that spawned: use one that lives as
   // long as the process.
   bool die_with_parent = false;
