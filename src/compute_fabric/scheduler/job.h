@@ -50,6 +50,8 @@ struct JobView {
   int priority = 0;
   absl::Time submitted;
   uint64_t sequence = 0;  // breaks ties of `submitted`
+  // Its place in line is submitted + line_delay (policy.h, LineDelay; told by reconcile).
+  absl::Duration line_delay = absl::ZeroDuration();
 
   // The request. A gang needs `tasks_min` of `tasks` at once (equal: not elastic); another job
   // takes what it can get, rank by rank.

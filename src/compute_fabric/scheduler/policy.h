@@ -4,6 +4,7 @@
 // experiments set others.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -28,6 +29,11 @@ struct Policy {
   HeadOfLine head_of_line = HeadOfLine::kBackfill;
   // Waiting jobs that get a planned start a pass: more is fairer to large jobs, less is faster.
   int reservations_max = 8;
+  // A job's place in line among its equals in priority is its submission plus its time limit, at
+  // most this (LineDelay): short jobs go first, yet nobody is overtaken by a job submitted more
+  // than this later. On the Philly trace it halves EASY's mean completion time at a lower longest
+  // wait. 0: first come, first served.
+  absl::Duration overtake_max = absl::Hours(24);
   // Jobs looked at behind the first one that waits, per queue and pass.
   int backfill_depth = 1000;
 
@@ -46,5 +52,10 @@ struct Policy {
   std::map<std::string, double> price_per_hour;  // by resource name, per unit (core, GiB, device)
   uint64_t seed = 0;                             // kRandom, and the steady order of nodes
 };
+
+// For JobView::line_delay.
+inline absl::Duration LineDelay(const Policy& policy, absl::Duration time_limit) {
+  return std::min(time_limit, policy.overtake_max);
+}
 
 }  // namespace oneai::fabric

@@ -38,8 +38,9 @@ class JobTable {
 
   JobClass ClassOf(const JobView& job) const;
 
-  // Waiting jobs without gates of one queue, first come first: by priority (higher first), then
-  // returning, then submitted, sequence, id. Total, so that equal states give equal plans.
+  // Waiting jobs without gates of one queue, in line: by priority (higher first), then returning,
+  // then submitted + line_delay, submitted, sequence, id. Total, so that equal states give equal
+  // plans.
   std::vector<std::string> QueuesWithWaiting() const;  // sorted
   // The classes with waiting jobs in the queue.
   std::vector<JobClass> WaitingClasses(absl::string_view queue) const;
