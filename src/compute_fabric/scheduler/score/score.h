@@ -9,6 +9,8 @@
 #include <memory>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "compute_fabric/scheduler/cluster/cluster_state.h"
 #include "compute_fabric/scheduler/policy.h"
 
@@ -27,11 +29,12 @@ struct TypicalTask {
 std::vector<TypicalTask> TypicalTasks(const std::vector<TaskShape>& tasks, double coverage = 0.95);
 
 struct NodeScore {
-  int score = 0;
+  int score = 0;    // kRandom: any whole number from 0 up
   int device = -1;  // for a shared device: which one, index in NodeState::devices
 };
 
-// A policy bound to the demand it expects. Stateless but for that; thread-compatible.
+// A policy bound to the demand it expects. Equal arguments give equal scores, whatever came before
+// (but for kRandom). Scorers keep what they have computed, so each belongs to one thread.
 class Scorer {
  public:
   virtual ~Scorer() = default;
@@ -39,11 +42,19 @@ class Scorer {
   virtual NodeScore Score(const NodeState& node, const TaskShape& shape,
                           const DeviceAlternative* device) const = 0;
   // Whether the score of a node depends only on that node and the shape, so that an index may keep
-  // it until the node changes. BestFit (normalised over the feasible nodes) and Random do not.
+  // it until the node changes. Random's does not.
   virtual bool IsLocal() const { return true; }
 };
 
-std::unique_ptr<Scorer> MakeScorer(ScorePolicy policy, std::vector<TypicalTask> typical_tasks);
+// `seed` is of kRandom's choices. Without typical tasks all idle devices count as usable: kFgd and
+// kOneai then fill nodes in their steady order.
+std::unique_ptr<Scorer> MakeScorer(ScorePolicy policy, std::vector<TypicalTask> typical_tasks,
+                                   uint64_t seed = 0);
+
+// "oneai", "fgd", "best_fit", "packing", "clustering", "dot_product", "random".
+absl::string_view ScorePolicyName(ScorePolicy policy);
+// InvalidArgument: no such policy; the message lists them.
+absl::StatusOr<ScorePolicy> ParseScorePolicy(absl::string_view name);
 
 // FGD's F(n): device milli of the node that the typical tasks cannot use, expected over them.
 double Fragmentation(const NodeState& node, const std::vector<TypicalTask>& typical_tasks);

@@ -1,0 +1,16 @@
+// File: compute_fabric/simulator/commands.h
+//
+// The subcommands of oneai-sim, one function each: it adds the subcommand with its flags to `app`;
+// parsing the command line runs it, and `result` gets the outcome. Both must outlive the parsing.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "absl/status/status.h"
+
+namespace oneai::fabric {
+
+// FGD's packing experiment (USENIX ATC'23).
+void AddFgdCommand(CLI::App& app, absl::Status& result);
+
+}  // namespace oneai::fabric
