@@ -5,6 +5,7 @@
 #pragma once
 
 #include <compare>
+#include <cstdint>
 #include <ostream>
 #include <string>
 #include <utility>
@@ -36,6 +37,22 @@ using NodeName = StrongId<struct NodeNameTag>;
 
 // `prefix` and ten random characters of [a-z0-9]: 52 bits from the system's generator.
 std::string NewId(absl::string_view prefix);
+
+// While it lives, this thread's NewId draws from a sequence that `seed` alone decides: for
+// deterministic simulation. Never for ids that outsiders must not guess; NewSecret is not touched.
+class ScopedIdSequence {
+ public:
+  explicit ScopedIdSequence(uint64_t seed);
+  ~ScopedIdSequence();
+  ScopedIdSequence(const ScopedIdSequence&) = delete;
+  ScopedIdSequence& operator=(const ScopedIdSequence&) = delete;
+
+ private:
+  friend std::string NewId(absl::string_view prefix);
+  uint32_t Draw(uint32_t bound);
+  uint64_t state_;
+  ScopedIdSequence* const outer_;
+};
 
 // 256 random bits as URL-safe base64 without padding (43 characters). For secrets.
 std::string NewSecret();

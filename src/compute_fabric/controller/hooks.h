@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/auth/access.h"
+#include "compute_fabric/jobs/placed_attempt.h"
 #include "oneai/fabric/v1/job.pb.h"
 
 namespace oneai::fabric {
@@ -88,6 +89,8 @@ struct ControllerOptions {
   int streams_max = 256;
   // Bytes kept of each task's output and of its metrics.
   int64_t log_bytes_max = int64_t{256} << 20;
+  // Where attempts are announced; lives longer than the controller.
+  ArtifactFolders* folders = ArtifactFolders::OnDisk();
 };
 
 }  // namespace oneai::fabric

@@ -72,20 +72,6 @@ absl::Status ValidateNodeInfo(const v1::NodeInfo& info) {
   return absl::OkStatus();
 }
 
-// A heartbeat being answered, from Enter to Leave.
-class NodeSessions::InFlight {
- public:
-  InFlight(NodeSessions* sessions, std::string node)
-      : sessions_(sessions), node_(std::move(node)) {}
-  ~InFlight() { sessions_->Leave(node_); }
-  InFlight(const InFlight&) = delete;
-  InFlight& operator=(const InFlight&) = delete;
-
- private:
-  NodeSessions* const sessions_;
-  const std::string node_;
-};
-
 void NodeSessions::Start() {
   absl::MutexLock lock(&mu_);
   started_ = state_->Now();
@@ -130,6 +116,12 @@ void NodeSessions::Leave(const std::string& name) {
 
 absl::StatusOr<v1::HeartbeatResponse> NodeSessions::Heartbeat(const v1::HeartbeatRequest& request,
                                                               absl::FunctionRef<bool()> cancelled) {
+  RETURN_IF_ERROR(Begin(request));
+  WaitForWork(request, cancelled);
+  return Respond(request);
+}
+
+absl::Status NodeSessions::Begin(const v1::HeartbeatRequest& request) {
   RETURN_IF_ERROR(ValidateNodeInfo(request.node()));
   if (request.incarnation().empty() || request.incarnation().size() > 128 ||
       request.tasks_size() > kReportsMax) {
@@ -137,11 +129,26 @@ absl::StatusOr<v1::HeartbeatResponse> NodeSessions::Heartbeat(const v1::Heartbea
         absl::StrCat("incarnation: 1 to 128 characters; tasks: at most ", kReportsMax));
   }
   RETURN_IF_ERROR(Enter(request.node().name(), request.incarnation()));
-  const InFlight in_flight(this, request.node().name());
-  RETURN_IF_ERROR(RecordNode(request));
-  RETURN_IF_ERROR(ApplyReports(request));
-  WaitForWork(request, cancelled);
-  return Respond(request);
+  absl::Status taken = RecordNode(request);
+  if (taken.ok()) taken = ApplyReports(request);
+  if (!taken.ok()) Leave(request.node().name());
+  return taken;
+}
+
+bool NodeSessions::HasNews(const v1::HeartbeatRequest& request) const {
+  return state_->DesiredRevision(request.node().name()) != request.seen_revision();
+}
+
+// A node must not lose its lease while it waits for us.
+absl::Duration NodeSessions::WaitFor(const v1::HeartbeatRequest& request) const {
+  return std::clamp(absl::Milliseconds(request.max_wait_ms()), absl::ZeroDuration(),
+                    options_->lease / 3);
+}
+
+absl::StatusOr<v1::HeartbeatResponse> NodeSessions::Respond(const v1::HeartbeatRequest& request) {
+  absl::StatusOr<v1::HeartbeatResponse> response = Answer(request);
+  Leave(request.node().name());
+  return response;
 }
 
 absl::Status NodeSessions::RecordNode(const v1::HeartbeatRequest& request) {
@@ -217,13 +224,9 @@ absl::Status NodeSessions::ApplyReports(const v1::HeartbeatRequest& request) {
 
 void NodeSessions::WaitForWork(const v1::HeartbeatRequest& request,
                                absl::FunctionRef<bool()> cancelled) const {
-  // A node must not lose its lease while it waits for us.
-  const absl::Duration wait = std::clamp(absl::Milliseconds(request.max_wait_ms()),
-                                         absl::ZeroDuration(), options_->lease / 3);
-  const absl::Time deadline = absl::Now() + wait;
+  const absl::Time deadline = absl::Now() + WaitFor(request);
   int64_t version = state_->version();
-  while (state_->DesiredRevision(request.node().name()) == request.seen_revision() &&
-         !cancelled()) {
+  while (!HasNews(request) && !cancelled()) {
     const absl::Duration left = deadline - absl::Now();
     if (left <= absl::ZeroDuration()) return;
     version = state_->WaitForChange(version, std::min(left, kCancelPoll));
@@ -251,7 +254,7 @@ absl::StatusOr<v1::TaskAssignment> NodeSessions::Assign(const v1::Job& job, cons
   return assignment;
 }
 
-absl::StatusOr<v1::HeartbeatResponse> NodeSessions::Respond(const v1::HeartbeatRequest& request) {
+absl::StatusOr<v1::HeartbeatResponse> NodeSessions::Answer(const v1::HeartbeatRequest& request) {
   const std::string& name = request.node().name();
   v1::HeartbeatResponse response;
   response.set_epoch(state_->epoch());

@@ -41,6 +41,14 @@ class NodeSessions {
   absl::StatusOr<v1::HeartbeatResponse> Heartbeat(const v1::HeartbeatRequest& request,
                                                   absl::FunctionRef<bool()> cancelled);
 
+  // Heartbeat in its parts, for a caller that waits by itself (compute_fabric/simulation): OK from
+  // Begin is followed by exactly one Respond or Abandon, when HasNews or the wait is over.
+  absl::Status Begin(const v1::HeartbeatRequest& request);
+  bool HasNews(const v1::HeartbeatRequest& request) const;
+  absl::Duration WaitFor(const v1::HeartbeatRequest& request) const;
+  absl::StatusOr<v1::HeartbeatResponse> Respond(const v1::HeartbeatRequest& request);
+  void Abandon(const v1::HeartbeatRequest& request) { Leave(request.node().name()); }
+
   // See NodeService.AppendLog; `node` is the caller. PermissionDenied: the task runs on another
   // node.
   absl::StatusOr<v1::AppendLogResponse> AppendLog(const v1::AppendLogRequest& request,
@@ -66,14 +74,13 @@ class NodeSessions {
     int num_in_flight = 0;
     absl::Time last_heartbeat;
   };
-  class InFlight;
 
   absl::Status Enter(const std::string& name, const std::string& incarnation);
   void Leave(const std::string& name);
   absl::Status RecordNode(const v1::HeartbeatRequest& request);
   absl::Status ApplyReports(const v1::HeartbeatRequest& request);
   void WaitForWork(const v1::HeartbeatRequest& request, absl::FunctionRef<bool()> cancelled) const;
-  absl::StatusOr<v1::HeartbeatResponse> Respond(const v1::HeartbeatRequest& request);
+  absl::StatusOr<v1::HeartbeatResponse> Answer(const v1::HeartbeatRequest& request);
   absl::StatusOr<v1::TaskAssignment> Assign(const v1::Job& job, const v1::Task& task);
   absl::Status TakeEvents(const v1::TaskName& task, const std::vector<ReportedEvent>& events);
   v1::Node Describe(const v1::Node& node, const std::vector<JobRecord>& jobs) const;

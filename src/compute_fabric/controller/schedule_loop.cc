@@ -7,11 +7,11 @@
 #include "base/log/log.h"
 #include "base/status.h"
 #include "compute_fabric/controller/cluster_view.h"
+#include "compute_fabric/first_scheduler/plan.h"
 #include "compute_fabric/jobs/job_spec.h"
 #include "compute_fabric/jobs/job_state.h"
 #include "compute_fabric/jobs/job_steps.h"
 #include "compute_fabric/jobs/placed_attempt.h"
-#include "compute_fabric/first_scheduler/plan.h"
 
 namespace oneai::fabric {
 namespace {
@@ -227,12 +227,13 @@ absl::Status ScheduleLoop::SetReasons(const std::string& job_id,
 absl::Status ScheduleLoop::AnnounceAttempts(const v1::Job& job, const JobPlacement& placement) {
   if (job.spec().gang()) {
     if (job.attempt() == 0) return absl::OkStatus();
-    return WritePlacedAttempt(job.artifact_dir(), std::nullopt, job.attempt() + 1);
+    return options_->folders->Announce(job.artifact_dir(), std::nullopt, job.attempt() + 1);
   }
   for (const TaskPlacement& placed : placement.tasks) {
     for (const v1::Task& task : job.tasks()) {
       if (task.rank() != placed.rank || task.attempt() == 0) continue;
-      RETURN_IF_ERROR(WritePlacedAttempt(job.artifact_dir(), task.rank(), task.attempt() + 1));
+      RETURN_IF_ERROR(
+          options_->folders->Announce(job.artifact_dir(), task.rank(), task.attempt() + 1));
     }
   }
   return absl::OkStatus();
@@ -253,10 +254,7 @@ absl::Status ScheduleLoop::CommitPlacement(const JobPlacement& placement,
                                    [&](const auto& u) { return u.value == node->value; });
     if (!known) used.push_back(*node);
   }
-  std::error_code error;
-  std::filesystem::create_directories(job->value->artifact_dir(), error);
-  if (error)
-    return ErrnoStatus(error.value(), absl::StrCat("make folder ", job->value->artifact_dir()));
+  RETURN_IF_ERROR(options_->folders->Create(job->value->artifact_dir()));
   RETURN_IF_ERROR(AnnounceAttempts(*job->value, placement));
   return state_->CommitPlacement(*job, placement, used).status();
 }

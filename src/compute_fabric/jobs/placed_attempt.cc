@@ -16,7 +16,26 @@ std::filesystem::path FileOf(const std::filesystem::path& artifact_dir, std::opt
   return artifact_dir / "placed" / (rank ? absl::StrCat(*rank) : "gang");
 }
 
+class FoldersOnDisk final : public ArtifactFolders {
+ public:
+  absl::Status Create(const std::filesystem::path& artifact_dir) override {
+    std::error_code error;
+    std::filesystem::create_directories(artifact_dir, error);
+    return error ? ErrnoStatus(error.value(), absl::StrCat("make folder ", artifact_dir.string()))
+                 : absl::OkStatus();
+  }
+  absl::Status Announce(const std::filesystem::path& artifact_dir, std::optional<int> rank,
+                        int attempt) override {
+    return WritePlacedAttempt(artifact_dir, rank, attempt);
+  }
+};
+
 }  // namespace
+
+ArtifactFolders* ArtifactFolders::OnDisk() {
+  static FoldersOnDisk folders;
+  return &folders;
+}
 
 absl::Status WritePlacedAttempt(const std::filesystem::path& artifact_dir, std::optional<int> rank,
                                 int attempt) {

@@ -22,4 +22,18 @@ absl::Status WritePlacedAttempt(const std::filesystem::path& artifact_dir, std::
 // file is not a number.
 absl::StatusOr<int> ReadPlacedAttempt(const std::filesystem::path& artifact_dir, int rank);
 
+// The artifact folders as the controller's loop needs them; the simulation brings others.
+class ArtifactFolders {
+ public:
+  virtual ~ArtifactFolders() = default;
+  // Makes the folder; OK when it is there.
+  virtual absl::Status Create(const std::filesystem::path& artifact_dir) = 0;
+  // See WritePlacedAttempt.
+  virtual absl::Status Announce(const std::filesystem::path& artifact_dir, std::optional<int> rank,
+                                int attempt) = 0;
+
+  // The file system's. Never null, lives for ever.
+  static ArtifactFolders* OnDisk();
+};
+
 }  // namespace oneai::fabric

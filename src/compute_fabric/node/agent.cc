@@ -14,10 +14,6 @@ namespace oneai::fabric {
 namespace {
 
 constexpr absl::Duration kTick = absl::Milliseconds(100);
-constexpr absl::Duration kHeartbeatGap =
-    absl::Milliseconds(50);  // a confused controller cannot make us spin
-constexpr absl::Duration kRetryMax = absl::Seconds(3);
-constexpr absl::Duration kSupersededCheckGap = absl::Seconds(1);
 constexpr absl::Duration kCallSlack = absl::Seconds(10);
 
 }  // namespace
@@ -30,16 +26,35 @@ struct Agent::Call {
   absl::Notification done;
 };
 
+// The log shipper as the session sees it.
+class Agent::ShippedOutput final : public TaskOutput {
+ public:
+  ShippedOutput(LogShipper* logs, const TaskTable* tasks, AgentLease* lease)
+      : logs_(logs), tasks_(tasks), lease_(lease) {}
+  void Follow(const TaskKey& key) override {
+    logs_->Follow(key, tasks_->FolderOf(key));
+    // Comes after every start, and many starts in a row take long.
+    lease_->Touch(absl::Now());
+  }
+  void MarkEnded(const TaskKey& key) override { logs_->MarkEnded(key); }
+  bool IsComplete(const TaskKey& key) const override { return logs_->IsComplete(key); }
+  void Drop(const TaskKey& key) override { logs_->Drop(key); }
+
+ private:
+  LogShipper* const logs_;
+  const TaskTable* const tasks_;
+  AgentLease* const lease_;
+};
+
 Agent::Agent(v1::NodeInfo info, std::shared_ptr<grpc::Channel> channel, TaskTable* tasks,
              EpochFence* epoch, AgentLease* lease, LogShipper* logs)
-    : info_(std::move(info)),
-      channel_(std::move(channel)),
+    : channel_(std::move(channel)),
       stub_(v1::NodeService::NewStub(channel_)),
       tasks_(tasks),
-      epoch_(epoch),
       lease_(lease),
       logs_(logs),
-      incarnation_(NewId("agent-")) {}
+      output_(std::make_unique<ShippedOutput>(logs, tasks, lease)),
+      session_(std::move(info), NewId("agent-"), tasks, epoch, output_.get(), absl::Now()) {}
 
 Agent::~Agent() {
   if (call_ == nullptr) return;
@@ -47,27 +62,11 @@ Agent::~Agent() {
   call_->done.WaitForNotification();
 }
 
-void Agent::PollTasks() {
-  changed_ |= tasks_->Poll(absl::Now());
-  for (const TaskStatus& task : tasks_->Statuses()) {
-    logs_->Follow(task.key, tasks_->FolderOf(task.key));
-    if (task.phase == TaskPhase::kExited) logs_->MarkEnded(task.key);
-  }
-}
-
-void Agent::StartHeartbeat(absl::Time now) {
+void Agent::Send(v1::HeartbeatRequest request) {
   call_ = std::make_unique<Call>();
   Call& call = *call_;
-  *call.request.mutable_node() = info_;
-  call.request.set_incarnation(incarnation_);
-  for (const TaskStatus& task : tasks_->Statuses()) {
-    *call.request.add_tasks() = ToTaskReport(task);
-  }
-  call.request.set_seen_revision(seen_revision_);
-  call.request.set_max_wait_ms(absl::ToInt64Milliseconds(max_wait_));
-  PrepareContext(call.context, max_wait_ + kCallSlack);
-  changed_ = false;
-  next_heartbeat_ = now + kHeartbeatGap;
+  call.request = std::move(request);
+  PrepareContext(call.context, absl::Milliseconds(call.request.max_wait_ms()) + kCallSlack);
   stub_->async()->Heartbeat(&call.context, &call.request, &call.response, [&call](grpc::Status s) {
     call.status = std::move(s);
     call.done.Notify();
@@ -77,13 +76,10 @@ void Agent::StartHeartbeat(absl::Time now) {
 void Agent::HandleFailure(const grpc::Status& status, absl::Time now) {
   if (status.error_code() == grpc::StatusCode::CANCELLED)
     return;  // Cut short by us: report again at once.
-  if (retry_ == absl::ZeroDuration()) {
+  if (session_.Failed(now, absl::Uniform(random_, 0.0, 1.0))) {
     Log::Warning("heartbeat failed; retrying", {{"code", static_cast<int>(status.error_code())},
                                                 {"error", status.error_message()}});
   }
-  retry_ = std::clamp(retry_ * 2, absl::Milliseconds(200), kRetryMax);
-  next_heartbeat_ = now + retry_ * absl::Uniform(random_, 0.5, 1.0);
-  changed_ = true;
   // gRPC's own backoff would grow to minutes; ours is bounded and knows better.
   grpc::experimental::ChannelResetConnectionBackoff(channel_.get());
 }
@@ -91,76 +87,26 @@ void Agent::HandleFailure(const grpc::Status& status, absl::Time now) {
 void Agent::FinishHeartbeat(absl::Time now) {
   const std::unique_ptr<Call> call = std::move(call_);
   if (!call->status.ok()) return HandleFailure(call->status, now);
-  if (retry_ > absl::ZeroDuration() || !has_desired_) Log::Info("connected to the controller");
-  retry_ = absl::ZeroDuration();
-  if (const absl::Status admitted = epoch_->Admit(call->response.epoch()); !admitted.ok()) {
-    Log::Warning("heartbeat answer refused", {{"error", admitted}});
-    next_heartbeat_ = now + absl::Seconds(1);
-    return;
-  }
-  seen_revision_ = call->response.desired_revision();
-  last_heard_ = now;
-  if (call->response.lease_ms() > 0) {
-    lease_length_ = absl::Milliseconds(call->response.lease_ms());
-    max_wait_ = absl::Milliseconds(std::clamp<int64_t>(call->response.lease_ms() / 3, 100, 3'000));
-  }
-  desired_ = ToDesiredTasks(call->response);
-  has_desired_ = true;
-  assignments_.clear();
-  for (v1::TaskAssignment& task : *call->response.mutable_desired()) {
-    const TaskKey key = {task.job_id(), task.rank(), task.attempt()};
-    assignments_[key] = std::move(task);
-  }
-  Apply(now);
-}
-
-void Agent::Apply(absl::Time now) {
-  std::vector<KnownTask> known = tasks_->Known();
-  for (KnownTask& task : known) {
-    task.logs_shipped = task.phase == TaskPhase::kExited && logs_->IsComplete(task.key);
-  }
-  const ReconcilePlan plan = Reconcile(desired_, known);
-  for (const TaskKey& key : plan.stop) tasks_->Stop(key, now);
-  for (const TaskKey& key : plan.start) {
-    tasks_->Start(ToTaskOrder(assignments_[key]), now);
-    logs_->Follow(key, tasks_->FolderOf(key));
-    lease_->Touch(absl::Now());
-  }
-  for (const TaskKey& key : plan.forget) {
-    tasks_->Forget(key, now);
-    logs_->Drop(key);
-  }
-  changed_ |= plan != ReconcilePlan{};
+  session_.Answered(std::move(call->response), now);
 }
 
 void Agent::Run(const std::atomic<bool>& stop, ExitPolicy exit_policy) {
   while (!stop) {
     const absl::Time now = absl::Now();
     lease_->Touch(now);
-    PollTasks();
+    session_.Poll(now);
     if (call_ != nullptr && call_->done.HasBeenNotified()) FinishHeartbeat(now);
-    // Also without an answer: an attempt that waited for its predecessor's end starts now.
-    if (has_desired_) Apply(now);
-    if (now - last_heard_ > lease_length_) StopSuperseded(now);
-    if (call_ == nullptr && now >= next_heartbeat_) StartHeartbeat(now);
-    if (call_ != nullptr && changed_) call_->context.TryCancel();
+    session_.Advance(now);
+    if (call_ == nullptr && now >= session_.next_heartbeat()) Send(session_.Report(now));
+    if (call_ != nullptr && session_.changed()) call_->context.TryCancel();
     if (call_ != nullptr) {
       call_->done.WaitForNotificationWithTimeout(kTick);
     } else {
-      absl::SleepFor(std::clamp(next_heartbeat_ - absl::Now(), absl::Milliseconds(1), kTick));
+      absl::SleepFor(
+          std::clamp(session_.next_heartbeat() - absl::Now(), absl::Milliseconds(1), kTick));
     }
   }
   if (exit_policy == ExitPolicy::kStopTasks) StopAllTasks();
-}
-
-void Agent::StopSuperseded(absl::Time now) {
-  if (now < next_superseded_check_) return;
-  next_superseded_check_ = now + kSupersededCheckGap;
-  for (const TaskKey& key : tasks_->Superseded()) {
-    Log::Warning("cut off from the controller, and a newer attempt is placed elsewhere",
-                 {{"task", key.FolderName()}});
-    tasks_->Stop(key, now);
-  }
 }
 
 void Agent::StopAllTasks() {
@@ -176,18 +122,17 @@ void Agent::StopAllTasks() {
   }
   while (tasks_->HasLive()) {
     lease_->Touch(absl::Now());
-    PollTasks();
+    session_.Poll(absl::Now());
     absl::SleepFor(absl::Milliseconds(20));
   }
-  PollTasks();
+  session_.Poll(absl::Now());
   logs_->Flush(absl::Seconds(2));
   // How they ended was our doing, so it is not reported: the controller finds them missing and
   // treats them as lost with the node, which costs the job no restart and does not pass for
   // success.
   for (const TaskKey& key : stopped) tasks_->Forget(key, absl::Now());
   // The last word to the controller, which may be gone already.
-  max_wait_ = absl::ZeroDuration();
-  StartHeartbeat(absl::Now());
+  Send(session_.Farewell(absl::Now()));
   if (!call_->done.WaitForNotificationWithTimeout(absl::Seconds(2))) call_->context.TryCancel();
   call_->done.WaitForNotification();
   call_.reset();

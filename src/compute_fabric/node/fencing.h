@@ -12,19 +12,18 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "compute_fabric/node/node_tasks.h"
 
 namespace oneai::fabric {
 
 // The highest controller epoch that this node has seen, kept in a file. Thread-compatible.
-class EpochFence {
+class EpochFence final : public EpochGate {
  public:
   // DataLoss: the file is not a number; remove it only when no old controller can be alive.
   static absl::StatusOr<EpochFence> Open(std::filesystem::path file);
 
-  // OK: `epoch` is the highest seen and durable as such. Aborted: it is lower than one seen; ignore
-  // the answer.
-  absl::Status Admit(int64_t epoch);
-  int64_t epoch() const { return epoch_; }
+  absl::Status Admit(int64_t epoch) override;
+  int64_t epoch() const override { return epoch_; }
 
  private:
   EpochFence(std::filesystem::path file, int64_t epoch) : file_(std::move(file)), epoch_(epoch) {}

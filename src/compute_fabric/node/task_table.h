@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "compute_fabric/node/cgroups.h"
+#include "compute_fabric/node/node_tasks.h"
 #include "compute_fabric/node/reconcile.h"
 #include "compute_fabric/node/task_environment.h"
 #include "compute_fabric/shim/task_files.h"
@@ -34,44 +35,26 @@ struct TaskTableOptions {
   NodeFacts node;
 };
 
-// What the controller is told of a task.
-struct TaskStatus {
-  TaskKey key;
-  TaskPhase phase = TaskPhase::kRunning;
-  bool ready = false;
-  ExitRecord exit;  // kExited; before that only started_unix_ms
-};
-
 // Thread-compatible: the agent's loop owns it.
-class TaskTable {
+class TaskTable final : public NodeTasks {
  public:
   // Adopts what is in `options.state_dir`: living shims go on, ended tasks are reported, a task
   // whose shim died is ended with signal 9, a folder that was never started is removed. `cgroups`
   // must outlive the table.
   static absl::StatusOr<std::unique_ptr<TaskTable>> Open(TaskTableOptions options,
                                                          const CgroupTree* cgroups);
-  ~TaskTable();
+  ~TaskTable() override;
 
-  // Starts an unknown task. Never fails: what cannot be started is an ended task with exit code 126
-  // and the reason.
-  void Start(const TaskOrder& order, absl::Time now);
-  // SIGTERM; after the grace the shim kills, and if even the shim hangs this table does. No-op
-  // unless running.
-  void Stop(const TaskKey& key, absl::Time now);
-  // Deletes an ended task's folder. No-op unless ended.
-  void Forget(const TaskKey& key, absl::Time now);
+  void Start(const TaskOrder& order, absl::Time now) override;
+  void Stop(const TaskKey& key, absl::Time now) override;
+  void Forget(const TaskKey& key, absl::Time now) override;
+  bool Poll(absl::Time now) override;
+  std::vector<KnownTask> Known() const override;
+  std::vector<TaskStatus> Statuses() const override;
+  std::vector<TaskKey> Superseded() const override;
 
-  // Looks at every task without waiting. True: something changed that the controller should know.
-  bool Poll(absl::Time now);
-
-  // All phases, forgotten ones included; `logs_shipped` is left false.
-  std::vector<KnownTask> Known() const;
-  // Running, stopping and ended tasks.
-  std::vector<TaskStatus> Statuses() const;
   std::filesystem::path FolderOf(const TaskKey& key) const;
   bool HasLive() const;
-  // Running tasks whose artifact folder names a newer attempt. Reads shared storage.
-  std::vector<TaskKey> Superseded() const;
 
  private:
   struct Entry {
