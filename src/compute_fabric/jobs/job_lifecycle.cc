@@ -28,7 +28,13 @@ void FinishTask(v1::Job& job, v1::Task& task, v1::TaskState state, absl::Time no
                     absl::StrCat("rank ", task.rank(), " on ", task.node(), " ", DescribeExit(task),
                                  task.message().empty() ? "" : ": ", task.message()),
                     expected ? "info" : "warning"});
-  if (!job.spec().gang() && job.state() != v1::STOPPING) OnReplicaEnded(job, task, now, events);
+  if (job.spec().gang()) return;
+  if (job.state() != v1::STOPPING) {
+    OnReplicaEnded(job, task, now, events);
+  } else if (CausesRequeue(job.stop_cause())) {
+    // Told to stop before it was done, whatever it exited with: it is placed again.
+    task.set_state(v1::TASK_STATE_UNSPECIFIED);
+  }
 }
 
 void TakeExit(v1::Task& task, const v1::TaskReport& report, absl::Time now) {
@@ -121,6 +127,10 @@ bool ApplyRetry(v1::Job& job, EventDrafts& events) {
   job.clear_started();
   job.clear_ended();
   job.clear_backoff_until_unix_ms();
+  job.clear_attempt_started();
+  job.clear_warned_unix_ms();
+  job.clear_num_tasks_wanted();
+  job.clear_returning();
   for (v1::Task& task : *job.mutable_tasks()) {
     task.set_state(v1::TASK_STATE_UNSPECIFIED);  // to be placed; keeps its attempt, so that numbers
                                                  // never repeat
@@ -174,10 +184,15 @@ void ApplyPlacement(v1::Job& job, const JobPlacement& placement, absl::Time now,
   }
   std::sort(job.mutable_tasks()->begin(), job.mutable_tasks()->end(),
             [](const v1::Task& a, const v1::Task& b) { return a.rank() < b.rank(); });
+  if (gang && IsElastic(job.spec())) job.set_num_tasks_now(job.tasks_size());
   job.clear_reasons();
   job.clear_stop_cause();
   job.clear_stop_message();
   job.clear_stop_rank();
+  job.clear_returning();
+  job.clear_warned_unix_ms();
+  job.clear_num_tasks_wanted();
+  if (gang) job.clear_attempt_started();
   job.set_state(Next(job.state(), JobEvent::kPlaced).value_or(job.state()));
   events.push_back(
       {"job.placed", job.id(), absl::StrCat("attempt ", job.attempt(), ": ", where), "info"});
@@ -186,11 +201,13 @@ void ApplyPlacement(v1::Job& job, const JobPlacement& placement, absl::Time now,
 
 std::vector<int> RanksToPlace(const v1::Job& job, absl::Time now) {
   std::vector<int> ranks;
-  if (IsFinished(job.state()) || job.state() == v1::STOPPING || job.cancel_requested())
+  if (IsFinished(job.state()) || job.state() == v1::STOPPING || job.cancel_requested() ||
+      job.warned_unix_ms() > 0)
     return ranks;
   if (job.spec().gang()) {
     if (job.state() != v1::PENDING) return ranks;
-    for (int rank = 0; rank < job.spec().num_tasks(); ++rank) ranks.push_back(rank);
+    const int wanted = job.num_tasks_wanted() > 0 ? job.num_tasks_wanted() : job.spec().num_tasks();
+    for (int rank = 0; rank < wanted; ++rank) ranks.push_back(rank);
     return ranks;
   }
   std::vector<const v1::Task*> by_rank(job.spec().num_tasks(), nullptr);
@@ -202,6 +219,31 @@ std::vector<int> RanksToPlace(const v1::Job& job, absl::Time now) {
       ranks.push_back(rank);
   }
   return ranks;
+}
+
+absl::Time NextAdvanceTime(const v1::Job& job, absl::Time now) {
+  absl::Time next = absl::InfiniteFuture();
+  if (IsFinished(job.state())) return next;
+  if (job.state() == v1::BACKOFF && job.spec().gang())
+    next = std::min(next, absl::FromUnixMillis(job.backoff_until_unix_ms()));
+  if (job.state() == v1::STARTING || job.state() == v1::RUNNING)
+    next = std::min({next, WarningEnd(job), TimeLimitEnd(job)});
+  if (!job.spec().gang() && job.state() != v1::STOPPING) {
+    for (const v1::Task& task : job.tasks()) {
+      const absl::Time not_before = absl::FromUnixMillis(task.not_before_unix_ms());
+      if (!IsActive(task.state()) && not_before > now) next = std::min(next, not_before);
+    }
+  }
+  return next;
+}
+
+int NumTasks(const v1::Job& job) {
+  return job.spec().gang() && job.num_tasks_now() > 0 ? job.num_tasks_now()
+                                                      : job.spec().num_tasks();
+}
+
+int NumTasksMin(const v1::JobSpec& spec) {
+  return IsElastic(spec) ? spec.num_tasks_min() : spec.num_tasks();
 }
 
 std::string DescribeExit(const v1::Task& task) {

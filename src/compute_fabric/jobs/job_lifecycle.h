@@ -43,15 +43,36 @@ bool ApplyCancel(v1::Job& job, absl::string_view reason, absl::Time now, EventDr
 bool ApplyRetry(v1::Job& job, EventDrafts& events);
 // More or fewer replicas of a non-gang job; surplus ones are stopped.
 bool ApplyScale(v1::Job& job, int num_tasks);
-// The scheduler's decision. Precondition: the ranks are among RanksToPlace(job, now).
+// The job must give way: `cause` is STOP_PREEMPTED, STOP_DRAIN or STOP_RESIZE, and costs it no
+// restart. A job that runs and asked for a warning goes on for preemption.warning_ms, or until its
+// next checkpoint is saved; another one is stopped at once. A task that fails after the warning
+// counts as stopped. No effect on a job that holds nothing or is stopping or warned already.
+bool ApplyPreempt(v1::Job& job, v1::StopCause cause, absl::string_view why, absl::Time now,
+                  EventDrafts& events);
+// Moves one task of a non-gang job away from its node: it is stopped with its grace, then placed
+// again at no cost.
+bool ApplyTaskMove(v1::Job& job, int rank, absl::string_view why, EventDrafts& events);
+// An elastic gang that runs should have `num_tasks` ranks from its next checkpoint on.
+bool ApplyResize(v1::Job& job, int num_tasks, absl::string_view why, EventDrafts& events);
+// A checkpoint of the current attempt is whole: what waited for one happens now.
+bool ApplyCheckpoint(v1::Job& job, absl::string_view path, absl::Time now, EventDrafts& events);
+// The scheduler's decision. Precondition: the ranks are among RanksToPlace(job, now); an elastic
+// gang may get fewer.
 void ApplyPlacement(v1::Job& job, const JobPlacement& placement, absl::Time now,
                     EventDrafts& events);
 
 // Takes every step that time and the tasks' states allow.
 bool Advance(v1::Job& job, absl::Time now, EventDrafts& events);
 
-// The ranks that wait for a node now, ascending.
+// The ranks that wait for a node now, ascending. Of an elastic gang: as many as it would like.
 std::vector<int> RanksToPlace(const v1::Job& job, absl::Time now);
+// When Advance will next have something to do by the passing of time alone; InfiniteFuture: never.
+absl::Time NextAdvanceTime(const v1::Job& job, absl::Time now);
+
+// How many tasks the current attempt has.
+int NumTasks(const v1::Job& job);
+// The fewest it can do with: num_tasks_min of an elastic gang.
+int NumTasksMin(const v1::JobSpec& spec);
 
 // "exited with 1", "was killed by signal 9", "exited with 0".
 std::string DescribeExit(const v1::Task& task);

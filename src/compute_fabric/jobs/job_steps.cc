@@ -49,9 +49,14 @@ void Finish(v1::Job& job, JobEvent event, absl::Time now, EventDrafts& events) {
   SetTime(job.mutable_ended(), now);
   SetReason(job, job.stop_message());
   job.clear_backoff_until_unix_ms();
+  job.clear_warned_unix_ms();
+  job.clear_num_tasks_wanted();
+  job.clear_returning();
   switch (event) {
     case JobEvent::kSucceeded:
       job.clear_reasons();
+      job.clear_stop_cause();
+      job.clear_stop_message();
       events.push_back({"job.succeeded", job.id(), "all tasks exited with 0", "info"});
       return;
     case JobEvent::kStoppedCancelled:
@@ -85,6 +90,18 @@ void RestartAfterFailure(v1::Job& job, absl::Time now, EventDrafts& events) {
   events.push_back({"job.restarting", job.id(), job.reasons(0), "warning"});
 }
 
+void Requeue(v1::Job& job, EventDrafts& events) {
+  const bool preempted = job.stop_cause() == v1::STOP_PREEMPTED;
+  Move(job, JobEvent::kStoppedRequeue);
+  // Who had to go for somebody more important has no claim to the old place; the others have.
+  job.set_returning(!preempted);
+  if (preempted) job.set_num_preemptions(job.num_preemptions() + 1);
+  job.clear_warned_unix_ms();
+  SetReason(job, absl::StrCat("waits for a new place because ", job.stop_message()));
+  events.push_back({"job.requeued", job.id(), job.reasons(0),
+                    job.stop_cause() == v1::STOP_NODE_LOST ? "warning" : "info"});
+}
+
 // All tasks have ended: what the stop was for decides what comes next.
 void FinishStop(v1::Job& job, absl::Time now, EventDrafts& events) {
   const TaskCounts counts = Count(job);
@@ -101,10 +118,10 @@ void FinishStop(v1::Job& job, absl::Time now, EventDrafts& events) {
     case v1::STOP_TIME_LIMIT:
       return Finish(job, JobEvent::kStoppedFailed, now, events);
     case v1::STOP_NODE_LOST:
-      Move(job, JobEvent::kStoppedRequeue);
-      SetReason(job, absl::StrCat("waits for a new place because ", job.stop_message()));
-      events.push_back({"job.requeued", job.id(), job.reasons(0), "warning"});
-      return;
+    case v1::STOP_PREEMPTED:
+    case v1::STOP_RESIZE:
+    case v1::STOP_DRAIN:
+      return Requeue(job, events);
     default:
       return RestartAfterFailure(job, now, events);
   }
@@ -113,24 +130,28 @@ void FinishStop(v1::Job& job, absl::Time now, EventDrafts& events) {
 void MarkRunning(v1::Job& job, absl::Time now, EventDrafts& events) {
   if (!Move(job, JobEvent::kRunning)) return;
   if (!job.has_started()) SetTime(job.mutable_started(), now);
+  SetTime(job.mutable_attempt_started(), now);
   events.push_back({"job.running", job.id(), absl::StrCat("attempt ", job.attempt()), "info"});
 }
 
 void AdvanceGang(v1::Job& job, absl::Time now, EventDrafts& events) {
   const TaskCounts counts = Count(job);
+  const int num_tasks = NumTasks(job);
   if (job.state() != v1::STARTING && job.state() != v1::RUNNING) return;
   if (counts.lost != nullptr) {
     StopJob(job, v1::STOP_NODE_LOST,
             absl::StrCat("node ", counts.lost->node(), " was lost with rank ", counts.lost->rank()),
             counts.lost->rank(), events);
+  } else if (counts.failed != nullptr && job.warned_unix_ms() > 0) {
+    StopWarned(job, events);  // it took the warning as its end
   } else if (counts.failed != nullptr) {
     StopJob(job, v1::STOP_TASK_FAILED,
             absl::StrCat("rank ", counts.failed->rank(), " ", DescribeExit(*counts.failed)),
             counts.failed->rank(), events);
-  } else if (counts.done == job.spec().num_tasks()) {
+  } else if (counts.done == num_tasks) {
     if (!job.has_started()) SetTime(job.mutable_started(), now);
     Finish(job, JobEvent::kSucceeded, now, events);
-  } else if (counts.running + counts.done == job.spec().num_tasks()) {
+  } else if (counts.running + counts.done == num_tasks) {
     MarkRunning(job, now, events);
   }
 }
@@ -157,19 +178,23 @@ void AdvanceReplicas(v1::Job& job, absl::Time now, EventDrafts& events) {
     MarkRunning(job, now, events);
   } else if (counts.active > 0) {
     Move(job, JobEvent::kPlaced);
+  } else if (job.warned_unix_ms() > 0) {
+    StopWarned(job, events);  // every task took the warning as its end
   } else {
     Move(job, RanksToPlace(job, now).empty() ? JobEvent::kTasksBackOff : JobEvent::kTasksWait);
   }
 }
 
 void CheckTimeLimit(v1::Job& job, absl::Time now, EventDrafts& events) {
-  if (job.spec().time_limit_ms() == 0 || !job.has_started()) return;
   if (job.state() != v1::STARTING && job.state() != v1::RUNNING) return;
-  const absl::Duration limit = absl::Milliseconds(job.spec().time_limit_ms());
-  if (now < GetTime(job.started()) + limit) return;
-  StopJob(job, v1::STOP_TIME_LIMIT,
-          absl::StrCat("ran longer than its time limit of ", absl::FormatDuration(limit)), 0,
-          events);
+  if (now >= TimeLimitEnd(job)) {
+    const absl::Duration limit = absl::Milliseconds(job.spec().time_limit_ms());
+    StopJob(job, v1::STOP_TIME_LIMIT,
+            absl::StrCat("ran longer than its time limit of ", absl::FormatDuration(limit)), 0,
+            events);
+  } else if (now >= WarningEnd(job)) {
+    StopWarned(job, events);
+  }
 }
 
 }  // namespace
@@ -192,6 +217,33 @@ bool TaskFailed(const v1::JobSpec& spec, const v1::Task& task) {
 
 bool TaskDone(const v1::JobSpec& spec, const v1::Task& task) {
   return task.state() == v1::TASK_EXITED && !TaskFailed(spec, task);
+}
+
+bool CausesRequeue(v1::StopCause cause) {
+  return cause == v1::STOP_NODE_LOST || cause == v1::STOP_PREEMPTED || cause == v1::STOP_RESIZE ||
+         cause == v1::STOP_DRAIN;
+}
+
+bool IsElastic(const v1::JobSpec& spec) {
+  return spec.gang() && spec.num_tasks_min() > 0 && spec.num_tasks_min() < spec.num_tasks();
+}
+
+absl::Time WarningEnd(const v1::Job& job) {
+  if (job.warned_unix_ms() == 0) return absl::InfiniteFuture();
+  return absl::FromUnixMillis(job.warned_unix_ms()) +
+         absl::Milliseconds(job.spec().preemption().warning_ms());
+}
+
+absl::Time TimeLimitEnd(const v1::Job& job) {
+  if (job.spec().time_limit_ms() == 0) return absl::InfiniteFuture();
+  // Waiting for a place again is not running: the limit counts by attempt.
+  if (!job.has_attempt_started()) return absl::InfiniteFuture();
+  return GetTime(job.attempt_started()) + absl::Milliseconds(job.spec().time_limit_ms());
+}
+
+void StopWarned(v1::Job& job, EventDrafts& events) {
+  const std::string message = job.stop_message();
+  StopJob(job, job.stop_cause(), message, 0, events);
 }
 
 bool WaitsForNode(const v1::JobSpec& spec, const v1::Task& task, absl::Time now) {
@@ -221,6 +273,12 @@ void StopJob(v1::Job& job, v1::StopCause cause, absl::string_view message, int r
 
 void OnReplicaEnded(v1::Job& job, v1::Task& task, absl::Time now, EventDrafts& events) {
   task.set_not_before_unix_ms(0);
+  const bool moved = task.stop_cause() != v1::STOP_CAUSE_UNSPECIFIED;
+  task.clear_stop_cause();
+  if (moved || (job.warned_unix_ms() > 0 && TaskFailed(job.spec(), task))) {
+    task.set_state(v1::TASK_STATE_UNSPECIFIED);  // placed again, at no cost
+    return;
+  }
   if (!TaskFailed(job.spec(), task) || task.rank() >= job.spec().num_tasks()) return;
   if (!RestartsLeft(job.spec(), task.restarts())) {
     StopJob(job, v1::STOP_TASK_FAILED, absl::StrCat("rank ", task.rank(), " ", DescribeExit(task)),

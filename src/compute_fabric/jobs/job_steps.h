@@ -18,6 +18,18 @@ bool TaskDone(const v1::JobSpec& spec, const v1::Task& task);
 // A task of a non-gang job that should be placed (again) now.
 bool WaitsForNode(const v1::JobSpec& spec, const v1::Task& task, absl::Time now);
 
+// A stop after which the job is placed again at no cost to it.
+bool CausesRequeue(v1::StopCause cause);
+// A gang whose number of tasks may change.
+bool IsElastic(const v1::JobSpec& spec);
+// When a job that was warned is stopped; InfiniteFuture: it was not warned.
+absl::Time WarningEnd(const v1::Job& job);
+// When the present attempt has run for its time limit; InfiniteFuture: no limit, or it does not
+// run.
+absl::Time TimeLimitEnd(const v1::Job& job);
+// Stops a job that was warned, for the cause that it was warned of.
+void StopWarned(v1::Job& job, EventDrafts& events);
+
 // Tells every active task to stop and remembers why. A cancel replaces an earlier cause; otherwise
 // the first one stands. A job of which nothing runs goes on to its end in Advance.
 void StopJob(v1::Job& job, v1::StopCause cause, absl::string_view message, int rank,
