@@ -18,7 +18,7 @@ namespace {
 bool IsRefusal(absl::string_view message) {
   static constexpr absl::string_view kRefusals[] = {"Requested node configuration is not available",
                                                     "Invalid generic resource",
-                                                                                                  "Invalid partition",
+                                                    "Invalid partition",
                                                     "Invalid account",
                                                     "Invalid node name",
                                                     "Memory specification can not be satisfied",
@@ -71,18 +71,6 @@ absl::StatusOr<std::vector<SlurmJob>> SlurmClient::ListJobs() const {
   ASSIGN_OR_RETURN(const std::string text, Run({"squeue", "--noheader", "--me", "--states=all",
                                                 absl::StrCat("--format=", kSqueueFormat)}));
   return ParseSqueue(text);
-}
-
-absl::StatusOr<std::vector<int64_t>> SlurmClient::FindByName(const std::string& name) const {
-  ASSIGN_OR_RETURN(const std::string text,
-                   Run({"squeue", "--noheader", "--me", "--states=all",
-                        absl::StrCat("--name=", name), absl::StrCat("--format=", kSqueueFormat)}));
-  ASSIGN_OR_RETURN(const std::vector<SlurmJob> jobs, ParseSqueue(text));
-  std::vector<int64_t> ids;
-  for (const SlurmJob& job : jobs) {
-    if (job.state != SlurmJobState::kFinished) ids.push_back(job.id);
-  }
-  return ids;
 }
 
 absl::StatusOr<int64_t> SlurmClient::SubmitHeld(const SlurmSubmission& submission) const {

@@ -7,8 +7,8 @@
 //
 //   sbatch --hold  ->  scontrol update ReqNodeList=n  ->  scontrol release
 //
-// A crash between two of them leaves a held job, which never runs by itself; `FindByName` finds it
-// again, because the job's name is the task's.
+// A crash between two of them leaves a held job, which never runs by itself; the job's name is the
+// task's, so it is found again.
 #pragma once
 
 #include <cstdint>
@@ -56,9 +56,6 @@ class SlurmClient {
   absl::StatusOr<std::vector<SlurmNode>> ListNodes() const;
   // Of this user, ended ones as long as Slurm remembers them (MinJobAge).
   absl::StatusOr<std::vector<SlurmJob>> ListJobs() const;
-  // Ids of this user's jobs of that name which have not ended.
-  absl::StatusOr<std::vector<int64_t>> FindByName(const std::string& name) const;
-
   // The id of the new, held job. InvalidArgument: Slurm refuses the request for good.
   absl::StatusOr<int64_t> SubmitHeld(const SlurmSubmission& submission) const;
   // Lets it run on that node and nowhere else.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
@@ -36,7 +37,7 @@ absl::StatusOr<std::vector<absl::string_view>> Lines(absl::string_view command,
   return lines;
 }
 
-absl::StatusOr<SlurmJobState> JobStateOf(absl::string_view name) {
+std::optional<SlurmJobState> JobStateOf(absl::string_view name) {
   static constexpr std::array kWaiting = {"PENDING",     "REQUEUED",     "REQUEUE_HOLD",
                                           "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"};
   static constexpr std::array kActive = {"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED",
@@ -50,7 +51,7 @@ absl::StatusOr<SlurmJobState> JobStateOf(absl::string_view name) {
   if (is_in(kWaiting)) return SlurmJobState::kPending;
   if (is_in(kActive)) return SlurmJobState::kRunning;
   if (is_in(kEnded)) return SlurmJobState::kFinished;
-  return absl::InvalidArgumentError(absl::StrCat("unknown job state ", name));
+  return std::nullopt;
 }
 
 }  // namespace
@@ -58,6 +59,13 @@ absl::StatusOr<SlurmJobState> JobStateOf(absl::string_view name) {
 bool SlurmNode::in_service() const {
   static constexpr std::array kUsable = {"idle", "mixed", "allocated", "completing", "planned"};
   return responding && std::find(kUsable.begin(), kUsable.end(), state) != kUsable.end();
+}
+
+bool SlurmJob::hopeless() const {
+  static constexpr std::array kForEver = {"BadConstraints", "PartitionNodeLimit",
+                                          "PartitionTimeLimit"};
+  return state == SlurmJobState::kPending &&
+         std::find(kForEver.begin(), kForEver.end(), reason) != kForEver.end();
 }
 
 absl::StatusOr<std::vector<SlurmGres>> ParseGres(absl::string_view text) {
@@ -116,19 +124,19 @@ absl::StatusOr<std::vector<SlurmNode>> ParseSinfo(absl::string_view text) {
   return result;
 }
 
-absl::StatusOr<std::vector<SlurmJob>> ParseSqueue(absl::string_view text) {
-  ASSIGN_OR_RETURN(const std::vector<absl::string_view> lines, Lines("squeue", text));
+std::vector<SlurmJob> ParseSqueue(absl::string_view text) {
   std::vector<SlurmJob> jobs;
-  for (absl::string_view line : lines) {
-    const std::vector<absl::string_view> fields = absl::StrSplit(line, absl::MaxSplits('|', 3));
+  for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipWhitespace())) {
+    const std::vector<absl::string_view> fields = absl::StrSplit(line, absl::MaxSplits('|', 4));
     SlurmJob job;
-    if (fields.size() != 4 || !ParseCount(fields[0], job.id)) return Malformed("squeue", line);
-    job.state_name = std::string(fields[1]);
-    const absl::StatusOr<SlurmJobState> state = JobStateOf(fields[1]);
-    if (!state.ok()) return Malformed("squeue", line);
+    if (fields.size() != 5 || !ParseCount(fields[0], job.id)) continue;
+    const std::optional<SlurmJobState> state = JobStateOf(fields[1]);
+    if (!state.has_value()) continue;
     job.state = *state;
+    job.state_name = std::string(fields[1]);
     job.node = std::string(fields[2]);
-    job.reason = absl::CHexEscape(fields[3].substr(0, 512));
+    job.reason = std::string(fields[3]);
+    job.name = std::string(fields[4]);
     jobs.push_back(std::move(job));
   }
   return jobs;

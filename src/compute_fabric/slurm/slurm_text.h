@@ -45,8 +45,14 @@ struct SlurmJob {
   int64_t id = 0;
   SlurmJobState state = SlurmJobState::kPending;
   std::string state_name;  // "NODE_FAIL"
-  std::string node;        // empty before it runs
-  std::string reason;      // "Resources", "JobHeldUser", ...
+  std::string name;
+  std::string node;    // empty before it runs
+  std::string reason;  // "Resources", "JobHeldUser", ...
+
+  // The user, or the fabric before it pinned the job, holds it back.
+  bool held() const { return state == SlurmJobState::kPending && reason == "JobHeldUser"; }
+  // It waits for what can never be, such as more devices than the node has.
+  bool hopeless() const;
 };
 
 // Lines of `sinfo --noheader --Node --format=kSinfoFormat`. A node occurs once per partition.
@@ -54,9 +60,10 @@ struct SlurmJob {
 inline constexpr char kSinfoFormat[] = "%N|%o|%T|%c|%m|%G|%E";
 absl::StatusOr<std::vector<SlurmNode>> ParseSinfo(absl::string_view text);
 
-// Lines of `squeue --noheader --states=all --format=kSqueueFormat`.
-inline constexpr char kSqueueFormat[] = "%A|%T|%N|%r";
-absl::StatusOr<std::vector<SlurmJob>> ParseSqueue(absl::string_view text);
+// Lines of `squeue --noheader --states=all --format=kSqueueFormat`. Lines that are none are passed
+// over: a name may contain anything, a line break too.
+inline constexpr char kSqueueFormat[] = "%A|%T|%N|%r|%j";
+std::vector<SlurmJob> ParseSqueue(absl::string_view text);
 
 // "gpu:h100:8(S:0-1),gpu:a100:2" or "(null)".
 absl::StatusOr<std::vector<SlurmGres>> ParseGres(absl::string_view text);
