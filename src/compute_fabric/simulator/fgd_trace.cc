@@ -50,10 +50,11 @@ absl::StatusOr<TaskShape> ReadTask(const CsvTable& table, int64_t row, const Tas
                                        : "tasks with several GPUs take whole ones: 1000");
   }
   const std::string spec = columns.gpu_spec >= 0 ? table.Text(row, columns.gpu_spec) : "";
-  const std::set<std::string> accepted =
-      spec.empty() ? models : std::set<std::string>(absl::StrSplit(spec, '|'));
-  for (const std::string& model : models) {
-    if (!accepted.contains(model)) continue;
+  // In the file's order and with its repetitions: the experiment counts tasks by the text.
+  std::vector<std::string> accepted(models.begin(), models.end());
+  if (!spec.empty()) accepted = absl::StrSplit(spec, '|');
+  for (const std::string& model : accepted) {
+    if (!models.contains(model)) continue;
     DeviceAlternative device;
     device.kind = model;
     device.count = static_cast<int32_t>(count);
