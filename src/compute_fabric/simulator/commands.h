@@ -12,5 +12,7 @@ namespace oneai::fabric {
 
 // FGD's packing experiment (USENIX ATC'23).
 void AddFgdCommand(CLI::App& app, absl::Status& result);
+// Queueing on the Philly trace (ATC'19), five reference policies and ours.
+void AddPhillyCommand(CLI::App& app, absl::Status& result);
 
 }  // namespace oneai::fabric

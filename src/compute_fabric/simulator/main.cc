@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   absl::Status result = absl::OkStatus();
   oneai::fabric::AddFgdCommand(app, result);
+  oneai::fabric::AddPhillyCommand(app, result);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

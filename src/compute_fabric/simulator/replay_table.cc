@@ -17,8 +17,11 @@ std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
   for (const auto& row : rows) {
     for (size_t i = 0; i < row.size(); ++i) {
       const std::string space(widths[i] - row[i].size(), ' ');
-      absl::StrAppend(&text, i == 0 ? "" : "  ", i == 0 ? "" : space, row[i],
-                      i == 0 && row.size() > 1 ? space : "");
+      if (i == 0) {
+        absl::StrAppend(&text, row[i], row.size() > 1 ? space : "");
+      } else {
+        absl::StrAppend(&text, "  ", space, row[i]);
+      }
     }
     text += "\n";
   }
@@ -26,13 +29,14 @@ std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
 }
 
 std::string FormatCount(double value) {
-  std::string digits = absl::StrFormat("%.0f", value);
-  const size_t first = digits[0] == '-' ? 1 : 0;
-  for (size_t i = digits.size(); i > first + 3;) {
-    i -= 3;
-    digits.insert(i, ",");
+  const std::string digits = absl::StrFormat("%.0f", value);
+  std::string text;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    const bool starts_group = (digits.size() - i) % 3 == 0;
+    if (i > 0 && starts_group && digits[i - 1] != '-') text += ',';
+    text += digits[i];
   }
-  return digits;
+  return text;
 }
 
 }  // namespace oneai::fabric
