@@ -18,8 +18,10 @@
 #include "absl/time/time.h"
 #include "base/files/files.h"
 #include "base/status.h"
+#include "compute_fabric/shim/disk_watch.h"
 #include "compute_fabric/shim/output_file.h"
 #include "compute_fabric/shim/process_table.h"
+#include "compute_fabric/shim/sandbox_init.h"
 #include "compute_fabric/shim/task_files.h"
 #include "compute_fabric/shim/task_process.h"
 
@@ -37,6 +39,12 @@ absl::Duration SinceBoot() {
 }
 
 int64_t NowUnixMs() { return absl::ToUnixMillis(absl::Now()); }
+
+// As a shell has it: 127 no such program, 126 it cannot be executed.
+void TakeStartFailure(const absl::Status& failure, ExitRecord& record) {
+  record.exit_code = absl::IsNotFound(failure) ? 127 : 126;
+  record.message = std::string(failure.message());
+}
 
 // Watches the agent's lease file. Only changes of its modification time count, never its value:
 // wall clocks jump.
@@ -65,19 +73,28 @@ class LeaseWatch {
   absl::Duration changed_;
 };
 
-// Number of out-of-memory kills in the task's memory cgroup; v2 and v1 write it in different files.
-bool WasKilledForMemory(const std::vector<std::string>& cgroups) {
+// Whether `key` counts above 0 in one of `files` of the task's cgroups.
+bool HasHappened(const std::vector<std::string>& cgroups, std::initializer_list<const char*> files,
+                 absl::string_view wanted) {
   for (const std::string& cgroup : cgroups) {
-    for (const char* file : {"/memory.events", "/memory.oom_control"}) {
+    for (const char* file : files) {
       std::ifstream in(cgroup + file);
       std::string key;
       int64_t count = 0;
       while (in >> key >> count) {
-        if (key == "oom_kill" && count > 0) return true;
+        if (key == wanted && count > 0) return true;
       }
     }
   }
   return false;
+}
+
+// Out-of-memory kills are counted in different files by v2 and v1.
+bool WasKilledForMemory(const std::vector<std::string>& cgroups) {
+  return HasHappened(cgroups, {"/memory.events", "/memory.oom_control"}, "oom_kill");
+}
+bool WasRefusedProcesses(const std::vector<std::string>& cgroups) {
+  return HasHappened(cgroups, {"/pids.events"}, "max");
 }
 
 class Supervision {
@@ -89,7 +106,8 @@ class Supervision {
         process_(process),
         started_unix_ms_(started_unix_ms),
         output_(task_dir_ / kOutputFile, spec_.output_bytes_max),
-        lease_(spec_) {}
+        lease_(spec_),
+        disk_(task_dir_.string(), spec_.disk_bytes_max) {}
 
   // Until the task's process and everything it started are gone.
   ExitRecord Run(int signal_fd) {
@@ -99,6 +117,12 @@ class Supervision {
         BeginStop(absl::StrCat("stopped by its shim: the node agent gave no sign of life for ",
                                spec_.fence_ms, " ms"));
       }
+      if (const auto full = disk_.Check(SinceBoot())) {
+        // At once: a grace would be time to write on.
+        BeginStop(*full);
+        stop_deadline_ = -absl::InfiniteDuration();
+      }
+      PassOnWarning();
       if (stop_deadline_.has_value() && SinceBoot() > *stop_deadline_) KillAll();
     }
     const absl::Duration give_up = SinceBoot() + kKillPatience;
@@ -128,7 +152,17 @@ class Supervision {
     if (stop_deadline_.has_value()) return;
     reason_ = std::move(reason);
     stop_deadline_ = SinceBoot() + absl::Milliseconds(spec_.grace_ms);
-    kill(-process_.pid, SIGTERM);
+    SignalTask(process_, SIGTERM);
+  }
+
+  // The agent asks for it by a file, so that neither a restart of the agent nor a lost signal makes
+  // it none or two.
+  void PassOnWarning() {
+    if (warned_ || stop_deadline_.has_value()) return;
+    const absl::StatusOr<int> signal_number = ReadWarning(task_dir_);
+    if (!signal_number.ok()) return;
+    warned_ = true;
+    SignalTask(process_, *signal_number);
   }
 
   void KillAll() {
@@ -170,15 +204,38 @@ class Supervision {
     record.ended_unix_ms = NowUnixMs();
     record.output_bytes_dropped = output_.bytes_dropped();
     record.message = reason_;
-    if (WIFSIGNALED(*status_)) record.signal = WTERMSIG(*status_);
-    if (WIFEXITED(*status_)) record.exit_code = WEXITSTATUS(*status_);
+    TakeStatus(record);
     // The kernel may have chosen a child of the task, whose failure then made the task exit with an
     // error.
     if ((record.signal == SIGKILL || record.exit_code != 0) && WasKilledForMemory(spec_.cgroups)) {
       record.message = absl::StrCat("out of memory: the task reached its limit of ",
                                     spec_.memory_bytes_max, " bytes; raise resources.memory");
+    } else if (record.exit_code != 0 && record.message.empty() &&
+               WasRefusedProcesses(spec_.cgroups)) {
+      record.message = absl::StrCat("the task reached its limit of ", spec_.processes_max,
+                                    " processes and threads; raise processes_max");
     }
     return record;
+  }
+
+  // How the task ended: as the sandbox says, else as its process did.
+  void TakeStatus(ExitRecord& record) const {
+    int status = *status_;
+    if (process_.control_fd >= 0) {
+      const std::optional<SandboxReport> report = ReadSandboxReport(process_.control_fd);
+      if (report.has_value() && report->kind == SandboxReport::kNotStarted) {
+        return TakeStartFailure(
+            ErrnoStatus(report->value, absl::StrCat("starting '", spec_.argv[0], "'")), record);
+      }
+      if (!report.has_value() && WIFEXITED(status)) {
+        return TakeStartFailure(
+            absl::UnavailableError("the sandbox could not be set up; the task's output says why"),
+            record);
+      }
+      if (report.has_value()) status = report->value;
+    }
+    if (WIFSIGNALED(status)) record.signal = WTERMSIG(status);
+    if (WIFEXITED(status)) record.exit_code = WEXITSTATUS(status);
   }
 
   const std::filesystem::path task_dir_;
@@ -187,6 +244,8 @@ class Supervision {
   const int64_t started_unix_ms_;
   OutputFile output_;
   LeaseWatch lease_;
+  DiskWatch disk_;
+  bool warned_ = false;
   bool output_open_ = true;
   std::optional<int> status_;
   std::optional<absl::Duration> stop_deadline_;
@@ -196,6 +255,9 @@ class Supervision {
 // A full disk must not lose an exit status: tried until it is written or the folder has gone.
 absl::Status WriteExitRecordStubbornly(const std::filesystem::path& task_dir,
                                        const ExitRecord& record) {
+  // The task may have put something else in its place, a folder even.
+  std::error_code error;
+  std::filesystem::remove_all(task_dir / kExitFile, error);
   while (true) {
     const absl::Status status = WriteExitRecord(task_dir, record);
     if (status.ok() || !std::filesystem::exists(task_dir)) return status;
@@ -229,22 +291,20 @@ absl::Status SuperviseTask(const std::filesystem::path& task_dir) {
   ASSIGN_OR_RETURN(const LaunchSpec spec, ReadLaunchSpec(task_dir));
 
   const int64_t started_unix_ms = NowUnixMs();
-  const absl::StatusOr<TaskProcess> process = StartTaskProcess(task_dir, spec);
+  const std::optional<ProcessStat> self = ReadProcessStat(getpid());
+  const absl::StatusOr<TaskProcess> process = StartTaskProcess(task_dir, spec, [&](pid_t group) {
+    // Before the task runs, so that its sandbox can shield the file. Without it a later agent
+    // still finds the lock held; it only cannot signal. A full disk is no reason to stop.
+    WriteShimRecord(task_dir,
+                    {getpid(), self.has_value() ? self->start_time : 0, group, started_unix_ms})
+        .IgnoreError();
+  });
   if (!process.ok()) {
     ExitRecord record;
-    // As a shell has it: 127 no such program, 126 it cannot be executed.
-    record.exit_code = absl::IsNotFound(process.status()) ? 127 : 126;
-    record.message = std::string(process.status().message());
+    TakeStartFailure(process.status(), record);
     record.started_unix_ms = record.ended_unix_ms = started_unix_ms;
     return WriteExitRecordStubbornly(task_dir, record);
   }
-  const std::optional<ProcessStat> self = ReadProcessStat(getpid());
-  // Without shim.json a later agent still finds the lock held; it only cannot signal. A full disk
-  // is therefore no reason to stop.
-  WriteShimRecord(
-      task_dir, {getpid(), self.has_value() ? self->start_time : 0, process->pid, started_unix_ms})
-      .IgnoreError();
-
   const ExitRecord record = Supervision(task_dir, spec, *process, started_unix_ms).Run(signal_fd);
   for (const std::string& cgroup : spec.cgroups) rmdir(cgroup.c_str());
   return WriteExitRecordStubbornly(task_dir, record);

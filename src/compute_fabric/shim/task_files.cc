@@ -2,12 +2,15 @@
 #include "compute_fabric/shim/task_files.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "base/files/files.h"
 #include "base/status.h"
 
@@ -53,6 +56,8 @@ class FieldReader {
       values[name] = item.get<std::string>();
     }
   }
+  // Fields that records of earlier agents lack, whose shims may still run.
+  bool Has(const char* key) const { return json_.contains(key); }
   const absl::Status& status() const { return status_; }
 
  private:
@@ -89,7 +94,11 @@ absl::Status WriteLaunchSpec(const std::filesystem::path& task_dir, const Launch
                      {"output_bytes_max", spec.output_bytes_max},
                      {"open_files_max", spec.open_files_max},
                      {"memory_bytes_max", spec.memory_bytes_max},
-                     {"cgroups", spec.cgroups}};
+                     {"cgroups", spec.cgroups},
+                     {"processes_max", spec.processes_max},
+                     {"disk_bytes_max", spec.disk_bytes_max},
+                     {"sandbox", spec.sandbox},
+                     {"seccomp", spec.seccomp}};
   return WriteFileAtomically(task_dir / kLaunchFile, Dump(json), 0600);
 }
 
@@ -107,6 +116,12 @@ absl::StatusOr<LaunchSpec> ReadLaunchSpec(const std::filesystem::path& task_dir)
   reader.Integer("open_files_max", spec.open_files_max);
   reader.Integer("memory_bytes_max", spec.memory_bytes_max);
   reader.List("cgroups", spec.cgroups);
+  if (reader.Has("sandbox")) {
+    reader.Integer("processes_max", spec.processes_max);
+    reader.Integer("disk_bytes_max", spec.disk_bytes_max);
+    reader.List("sandbox", spec.sandbox);
+    reader.Text("seccomp", spec.seccomp);
+  }
   RETURN_IF_ERROR(reader.status());
   if (spec.argv.empty()) {
     return absl::DataLossError(absl::StrCat((task_dir / kLaunchFile).string(), ": empty argv"));
@@ -156,6 +171,24 @@ absl::StatusOr<ExitRecord> ReadExitRecord(const std::filesystem::path& task_dir)
   reader.Integer("output_bytes_dropped", record.output_bytes_dropped);
   RETURN_IF_ERROR(reader.status());
   return record;
+}
+
+absl::Status WriteWarning(const std::filesystem::path& task_dir, int signal_number) {
+  if (signal_number < 1 || signal_number > SIGRTMAX) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("warning signal ", signal_number, ": must be 1 to ", SIGRTMAX));
+  }
+  return WriteFileAtomically(task_dir / kWarningFile, absl::StrCat(signal_number));
+}
+
+absl::StatusOr<int> ReadWarning(const std::filesystem::path& task_dir) {
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(task_dir / kWarningFile, 16));
+  int signal_number = 0;
+  if (!absl::SimpleAtoi(text, &signal_number) || signal_number < 1 || signal_number > SIGRTMAX) {
+    return absl::DataLossError(
+        absl::StrCat((task_dir / kWarningFile).string(), " does not hold a signal's number"));
+  }
+  return signal_number;
 }
 
 absl::StatusOr<int> LockTask(const std::filesystem::path& task_dir) {

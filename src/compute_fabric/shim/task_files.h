@@ -5,6 +5,7 @@
 // atomically); a record from disk is untrusted.
 //
 //   launch.json   agent  what to run, before anything starts
+//   warning       agent  number of the signal to send to the task, once; it goes on running
 //   started       agent  durable marker: this attempt may have been started; it never starts again
 //   shim.lock     shim   held as long as the shim lives; whoever holds it decides what exit.json
 //   says shim.json     shim   pid, start time and process group, for signals after a restart of the
@@ -33,6 +34,7 @@ inline constexpr char kOutputFile[] = "output.log";
 inline constexpr char kMetricsFile[] = "metrics.jsonl";
 inline constexpr char kReadyFile[] = "ready";
 inline constexpr char kExitFile[] = "exit.json";
+inline constexpr char kWarningFile[] = "warning";
 
 struct LaunchSpec {
   std::vector<std::string> argv;           // argv[0]: a path, or a name looked up in env's PATH
@@ -45,6 +47,12 @@ struct LaunchSpec {
   int64_t open_files_max = 65'536;
   int64_t memory_bytes_max = 0;      // only for the words of an out-of-memory message
   std::vector<std::string> cgroups;  // folders to join; removed when the task has ended
+  int64_t processes_max = 0;         // only for the words of a message, as memory_bytes_max
+  int64_t disk_bytes_max = 0;        // of the task folder; 0: none
+  // The command that closes a sandbox around the program given behind it (node/sandbox.h); empty:
+  // none.
+  std::vector<std::string> sandbox;
+  std::string seccomp = "off";  // SeccompModeName
 };
 
 struct ShimRecord {
@@ -69,7 +77,11 @@ absl::Status WriteLaunchSpec(const std::filesystem::path& task_dir, const Launch
 absl::Status WriteShimRecord(const std::filesystem::path& task_dir, const ShimRecord& record);
 absl::Status WriteExitRecord(const std::filesystem::path& task_dir, const ExitRecord& record);
 
+// The signal of the warning; written once, durably. A number that is no signal is refused.
+absl::Status WriteWarning(const std::filesystem::path& task_dir, int signal_number);
+
 // NotFound: no such file. DataLoss: not what the writer above wrote.
+absl::StatusOr<int> ReadWarning(const std::filesystem::path& task_dir);
 absl::StatusOr<LaunchSpec> ReadLaunchSpec(const std::filesystem::path& task_dir);
 absl::StatusOr<ShimRecord> ReadShimRecord(const std::filesystem::path& task_dir);
 absl::StatusOr<ExitRecord> ReadExitRecord(const std::filesystem::path& task_dir);
