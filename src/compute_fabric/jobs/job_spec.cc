@@ -5,12 +5,12 @@
 #include <set>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/config/reader.h"
 #include "base/status.h"
+#include "compute_fabric/jobs/field_checks.h"
 
 namespace oneai::fabric {
 namespace {
@@ -19,21 +19,6 @@ constexpr int64_t kArgumentBytesMax = 32 << 10;
 constexpr int64_t kCommandBytesMax = 256 << 10;
 constexpr int64_t kConfigBytesMax = 1 << 20;
 constexpr int64_t kMillisecondsMax = int64_t{365} * 24 * 3600 * 1000;
-
-std::string Shown(absl::string_view value) {
-  std::string escaped = absl::CHexEscape(value.substr(0, 80));
-  return absl::StrCat("\"", escaped, value.size() > 80 ? "…" : "", "\"");
-}
-
-absl::Status Wrong(absl::string_view field, absl::string_view problem) {
-  return absl::InvalidArgumentError(absl::StrCat(field, ": ", problem));
-}
-
-absl::Status InRange(absl::string_view field, int64_t value, int64_t min, int64_t max) {
-  if (value >= min && value <= max) return absl::OkStatus();
-  return Wrong(field, absl::StrCat(value, " is out of range ", min, "..", max,
-                                   "; the nearest valid value is ", std::clamp(value, min, max)));
-}
 
 // The name with every character that is not allowed replaced: what the user most likely wants.
 std::string NearestName(absl::string_view value) {
@@ -148,7 +133,8 @@ absl::Status ValidateData(const v1::JobSpec& spec) {
 }
 
 absl::Status ValidatePolicies(const v1::JobSpec& spec) {
-  if (!v1::Spread_IsValid(spec.spread())) return Wrong("spread", "is unknown; use PACK or NODE");
+  if (!v1::Spread_IsValid(spec.spread()))
+    return Wrong("spread", "is unknown; use PACK, NODE or SPREAD_RACK");
   RETURN_IF_ERROR(InRange("priority", spec.priority(), -1000, 1000));
   RETURN_IF_ERROR(InRange("restart.max_restarts", spec.restart().max_restarts(), -1, 1'000'000));
   RETURN_IF_ERROR(
@@ -208,6 +194,15 @@ absl::Status ValidateResources(const v1::Resources& resources) {
     const std::string field = absl::StrCat("resources.devices[", i, "]");
     RETURN_IF_ERROR(ValidateName(absl::StrCat(field, ".kind"), device.kind()));
     RETURN_IF_ERROR(InRange(absl::StrCat(field, ".count"), device.count(), 1, 1024));
+    RETURN_IF_ERROR(InRange(absl::StrCat(field, ".milli"), device.milli(), 0, 1000));
+    if (device.milli() > 0 && device.milli() < 1000 && device.count() > 1) {
+      return Wrong(absl::StrCat(field, ".milli"),
+                   absl::StrCat(device.milli(), " with count ", device.count(),
+                                ": a share is of one device; the nearest valid value is count 1, "
+                                "or milli 1000 for whole devices"));
+    }
+    RETURN_IF_ERROR(
+        InRange(absl::StrCat(field, ".memory_bytes"), device.memory_bytes(), 0, int64_t{1} << 50));
     if (!std::isfinite(device.relative_throughput()) || device.relative_throughput() < 0) {
       return Wrong(absl::StrCat(field, ".relative_throughput"),
                    "must be a number of at least 0; the nearest valid value is 0 (meaning 1)");
@@ -225,6 +220,7 @@ absl::Status ValidateJobSpec(const v1::JobSpec& spec, const std::vector<std::str
   RETURN_IF_ERROR(InRange("num_tasks", spec.num_tasks(), 1, kTasksMax));
   RETURN_IF_ERROR(ValidateResources(spec.resources()));
   RETURN_IF_ERROR(ValidatePolicies(spec));
+  RETURN_IF_ERROR(ValidatePlacement(spec));
   RETURN_IF_ERROR(ValidateData(spec));
   return ValidateLabels(spec);
 }

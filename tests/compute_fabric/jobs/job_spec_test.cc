@@ -69,6 +69,43 @@ TEST(JobSpecTest, NamesTheWrongFieldAndTheNearestValidValue) {
       {[](auto& s) { s.add_data()->set_purpose("x"); }, "data[0].dataset:", "empty"},
       {[](auto& s) { s.add_data()->set_dataset("x"); }, "data[0].purpose:", "purpose"},
       {[](auto& s) { (*s.mutable_labels())["bad key"] = ""; }, "labels:", "bad-key"},
+      {[](auto& s) {
+         auto& device = *s.mutable_resources()->add_devices();
+         device.set_kind("gpu"), device.set_count(2), device.set_milli(500);
+       },
+       "resources.devices[0].milli:", "count 1"},
+      {[](auto& s) {
+         auto& device = *s.mutable_resources()->add_devices();
+         device.set_kind("gpu"), device.set_count(1), device.set_milli(1500);
+       },
+       "resources.devices[0].milli:", "is 1000"},
+      {[](auto& s) { s.set_num_tasks_min(3); }, "num_tasks_min:", "is 2"},
+      {[](auto& s) { s.set_num_tasks_min(-1); }, "num_tasks_min:", "is 0"},
+      {[](auto& s) { s.set_gang(false), s.set_num_tasks_min(1); }, "num_tasks_min:", "gangs"},
+      {[](auto& s) { s.mutable_topology()->set_required(true); }, "topology.level:", "RACK"},
+      {[](auto& s) { s.mutable_topology()->set_level(v1::NVLINK); }, "topology.level:", "HOST"},
+      {[](auto& s) {
+         s.mutable_topology()->set_level(v1::HOST), s.mutable_topology()->set_required(true);
+         s.set_spread(v1::NODE);
+       },
+       "topology.level:", "spread PACK"},
+      {[](auto& s) { s.mutable_preemption()->set_warning_signal(9); },
+       "preemption.warning_signal:", "SIGUSR1"},
+      {[](auto& s) { s.mutable_preemption()->set_warning_signal(99); },
+       "preemption.warning_signal:", "is 64"},
+      {[](auto& s) { s.mutable_preemption()->set_warning_ms(5); },
+       "preemption.warning_signal:", "SIGUSR1"},
+      {[](auto& s) { s.set_priority_class("hihg"); }, "priority_class:", "is high"},
+      {[](auto& s) { s.set_priority_class("high"), s.set_priority(3); }, "priority:", "is 100"},
+      {[](auto& s) { s.add_depends_on()->set_job_id("train"); }, "depends_on[0].job_id:", "no id"},
+      {[](auto& s) {
+         s.add_depends_on()->set_job_id("job-a"), s.add_depends_on()->set_job_id("job-a");
+       },
+       "depends_on[1].job_id:", "twice"},
+      {[](auto& s) { s.set_queue("bank/risk"); }, "queue:", "\"retail/nlp\""},
+      {[](auto& s) { s.set_queue("retail/"); }, "queue:", "\"retail\""},
+      {[](auto& s) { s.set_disk_bytes(-1); }, "disk_bytes:", "is 0"},
+      {[](auto& s) { s.set_reservation("launch week"); }, "reservation:", "launch-week"},
   };
   for (const Case& c : cases) {
     v1::JobSpec spec = ValidSpec();
@@ -77,6 +114,20 @@ TEST(JobSpecTest, NamesTheWrongFieldAndTheNearestValidValue) {
         ValidateJobSpec(spec, {"pretrain", "serve"}),
         StatusIs(absl::StatusCode::kInvalidArgument, AllOf(HasSubstr(c.field), HasSubstr(c.hint))));
   }
+}
+
+TEST(JobSpecTest, APriorityClassSetsPriorityAndWhetherTheJobGivesWay) {
+  EXPECT_EQ(PriorityOfClass("frontier"), 1000);
+  EXPECT_EQ(PriorityOfClass("idle"), -1000);
+  EXPECT_EQ(PriorityOfClass("urgent"), std::nullopt);
+  v1::JobSpec spec = ValidSpec();
+  EXPECT_TRUE(IsPreemptible(spec));
+  spec.set_priority(1000);
+  EXPECT_FALSE(IsPreemptible(spec));
+  spec.mutable_preemption()->set_preemptible(v1::PREEMPTIBLE);
+  EXPECT_TRUE(IsPreemptible(spec));
+  EXPECT_EQ(DescribePriority(100), "high");
+  EXPECT_EQ(DescribePriority(7), "7");
 }
 
 TEST(JobSpecTest, BusinessUnitIsThePartBeforeTheSlash) {
