@@ -147,13 +147,13 @@ absl::Status RunNode(const NodeFlags& flags) {
   TaskTableOptions options;
   options.state_dir = state_dir;
   options.bin_dir = ExecutableDir();
-  options.shim_program = options.bin_dir + "/oneai-shim";
   options.lease_file = lease.file().string();
   options.fence = absl::Milliseconds(flags.fence_ms);
   options.node = {flags.name, flags.address, flags.controller, std::move(devices),
                   BaseEnvironment(CurrentEnvironment())};
+  LocalShims shims(options.bin_dir + "/oneai-shim", options.node.base_env);
   ASSIGN_OR_RETURN(const std::unique_ptr<TaskTable> tasks,
-                   TaskTable::Open(std::move(options), &cgroups));
+                   TaskTable::Open(std::move(options), &shims, &cgroups));
 
   const std::shared_ptr<grpc::Channel> channel = NewChannel(flags.controller, tls);
   LogShipper logs(channel);

@@ -1,14 +1,9 @@
 // File: compute_fabric/node/task_table.cc
 #include "compute_fabric/node/task_table.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#include <cerrno>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/memory/memory.h"
@@ -16,7 +11,6 @@
 #include "absl/strings/str_join.h"
 #include "base/files/files.h"
 #include "base/log/log.h"
-#include "base/process/child_process.h"
 #include "base/status.h"
 #include "compute_fabric/jobs/placed_attempt.h"
 #include "compute_fabric/shim/process_table.h"
@@ -30,38 +24,14 @@ constexpr absl::Duration kForgottenFor = absl::Hours(24);
 constexpr absl::Duration kShimPatience =
     absl::Seconds(15);  // beyond the grace: its own kill loop takes up to 10 s
 
-// Raw calls: glibc 2.36 has the wrappers, musl and older ones have not.
-int PidFdOpen(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
-bool PidFdSignal(int fd, int signal_number) {
-  return syscall(SYS_pidfd_send_signal, fd, signal_number, nullptr, 0) == 0;
-}
-
-// Kills what a dead shim left behind. Its session id cannot be reused while a member lives, so a
-// process of that pid with another start time means that none is left.
-void KillLeftovers(const fs::path& dir) {
-  if (const absl::StatusOr<LaunchSpec> spec = ReadLaunchSpec(dir); spec.ok()) {
-    KillCgroups(spec->cgroups);
-  }
-  const absl::StatusOr<ShimRecord> shim = ReadShimRecord(dir);
-  if (!shim.ok()) return;
-  const std::optional<ProcessStat> now = ReadProcessStat(shim->pid);
-  if (now.has_value() && now->start_time != shim->start_time) return;
-  KillSession(shim->pid);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TaskTable>> TaskTable::Open(TaskTableOptions options,
+                                                           ShimLauncher* shims,
                                                            const CgroupTree* cgroups) {
-  auto table = absl::WrapUnique(new TaskTable(std::move(options), cgroups));
+  auto table = absl::WrapUnique(new TaskTable(std::move(options), shims, cgroups));
   RETURN_IF_ERROR(table->AdoptAll(absl::Now()));
   return table;
-}
-
-TaskTable::~TaskTable() {
-  for (const auto& [key, entry] : entries_) {
-    if (entry.pid_fd >= 0) close(entry.pid_fd);
-  }
 }
 
 fs::path TaskTable::FolderOf(const TaskKey& key) const {
@@ -104,46 +74,20 @@ void TaskTable::Adopt(const TaskKey& key) {
   if (const absl::StatusOr<LaunchSpec> spec = ReadLaunchSpec(dir); spec.ok()) {
     entry.grace_ms = spec->grace_ms;
   }
-  LearnShim(key, entry);
-  if (ShimHasEnded(key, entry)) Conclude(key, entry);
-  Log::Info("task adopted", {{"task", key.FolderName()},
-                             {"running", entry.phase == TaskPhase::kRunning},
-                             {"shim_pid", static_cast<int>(entry.shim_pid)}});
+  shims_->Adopt(key, dir);
+  LearnStart(key, entry);
+  if (shims_->HasEnded(key, dir)) Conclude(key, entry);
+  Log::Info("task adopted",
+            {{"task", key.FolderName()}, {"running", entry.phase == TaskPhase::kRunning}});
 }
 
-void TaskTable::LearnShim(const TaskKey& key, Entry& entry) {
+void TaskTable::LearnStart(const TaskKey& key, Entry& entry) const {
   const absl::StatusOr<ShimRecord> shim = ReadShimRecord(FolderOf(key));
-  if (!shim.ok()) return;
-  entry.exit.started_unix_ms = shim->started_unix_ms;
-  entry.shim_pid = shim->pid;
-  if (entry.pid_fd >= 0) return;
-  const int fd = PidFdOpen(shim->pid);
-  if (fd < 0) return;
-  // Asked after the descriptor was taken: if the start time fits now, the descriptor is of that
-  // very process.
-  const std::optional<ProcessStat> stat = ReadProcessStat(shim->pid);
-  if (stat.has_value() && stat->start_time == shim->start_time) {
-    entry.pid_fd = fd;
-  } else {
-    close(fd);
-  }
-}
-
-bool TaskTable::ShimHasEnded(const TaskKey& key, const Entry& entry) const {
-  if (entry.pid_fd >= 0) {
-    pollfd fd = {entry.pid_fd, POLLIN, 0};
-    return poll(&fd, 1, 0) == 1;
-  }
-  const absl::StatusOr<int> lock = LockTask(FolderOf(key));
-  if (lock.ok()) close(*lock);
-  return !absl::IsFailedPrecondition(lock.status());
+  if (shim.ok()) entry.exit.started_unix_ms = shim->started_unix_ms;
 }
 
 void TaskTable::Conclude(const TaskKey& key, Entry& entry) {
   const fs::path dir = FolderOf(key);
-  if (entry.is_child) waitpid(entry.shim_pid, nullptr, WNOHANG);
-  if (entry.pid_fd >= 0) close(entry.pid_fd);
-  entry.pid_fd = -1;
   // The lock shuts out a shim that was started but has not come to life yet.
   const absl::StatusOr<int> lock = LockTask(dir);
   const absl::Cleanup unlock = [&lock] {
@@ -152,10 +96,15 @@ void TaskTable::Conclude(const TaskKey& key, Entry& entry) {
   if (absl::IsFailedPrecondition(lock.status())) return;
   absl::StatusOr<ExitRecord> record = ReadExitRecord(dir);
   if (!record.ok()) {
-    KillLeftovers(dir);
+    if (const absl::StatusOr<LaunchSpec> spec = ReadLaunchSpec(dir); spec.ok()) {
+      KillCgroups(spec->cgroups);
+    }
+    shims_->KillLeftovers(key, dir);
     ExitRecord lost;
     lost.signal = SIGKILL;
-    lost.message = "the task's shim died without an exit status; its processes were killed";
+    lost.message = shims_->WhyEnded(key);
+    if (lost.message.empty())
+      lost.message = "the task's shim died without an exit status; its processes were killed";
     lost.started_unix_ms = entry.exit.started_unix_ms;
     lost.ended_unix_ms = absl::ToUnixMillis(absl::Now());
     if (const absl::Status status = WriteExitRecord(dir, lost); !status.ok()) {
@@ -163,6 +112,7 @@ void TaskTable::Conclude(const TaskKey& key, Entry& entry) {
     }
     record = lost;
   }
+  shims_->Forget(key);
   entry.exit = *record;
   entry.phase = TaskPhase::kExited;
   entry.ready = false;
@@ -213,16 +163,7 @@ absl::Status TaskTable::Launch(const TaskOrder& order, Entry& entry) {
   // From here on this attempt counts as started, whatever happens.
   RETURN_IF_ERROR(WriteFileAtomically(dir / kStartedFile, ""));
   RETURN_IF_ERROR(SyncDirectory(dir.parent_path()));
-  ChildOptions child;
-  child.argv = {options_.shim_program, "--task-dir", dir.string()};
-  child.env = options_.node.base_env;
-  child.working_dir = dir.string();
-  child.output_file = (dir / "shim.log").string();
-  child.new_session = true;
-  ASSIGN_OR_RETURN(entry.shim_pid, SpawnChild(child));
-  entry.is_child = true;
-  entry.pid_fd = PidFdOpen(entry.shim_pid);
-  return absl::OkStatus();
+  return shims_->Start(order, dir);
 }
 
 void TaskTable::Start(const TaskOrder& order, absl::Time now) {
@@ -233,9 +174,7 @@ void TaskTable::Start(const TaskOrder& order, absl::Time now) {
   const absl::Status status = key.IsValid()
                                   ? Launch(order, entry)
                                   : absl::InvalidArgumentError("the task's name is not valid");
-  Log::Info("task started", {{"task", key.FolderName()},
-                             {"shim_pid", static_cast<int>(entry.shim_pid)},
-                             {"status", status}});
+  Log::Info("task started", {{"task", key.FolderName()}, {"status", status}});
   if (status.ok()) return;
   entry.phase = TaskPhase::kExited;
   entry.exit.exit_code = 126;
@@ -252,7 +191,7 @@ void TaskTable::Stop(const TaskKey& key, absl::Time now) {
   if (it == entries_.end() || it->second.phase != TaskPhase::kRunning) return;
   Entry& entry = it->second;
   entry.phase = TaskPhase::kStopping;
-  entry.term_sent = entry.pid_fd >= 0 && PidFdSignal(entry.pid_fd, SIGTERM);
+  shims_->Terminate(key, FolderOf(key));
   entry.kill_shim_at = now + absl::Milliseconds(entry.grace_ms) + kShimPatience;
   Log::Info("task stopping", {{"task", key.FolderName()}});
 }
@@ -286,20 +225,18 @@ void TaskTable::PruneForgotten(absl::Time now) {
 }
 
 bool TaskTable::PollLive(const TaskKey& key, Entry& entry, absl::Time now) {
-  if (entry.pid_fd < 0 || entry.shim_pid == 0) LearnShim(key, entry);
-  if (ShimHasEnded(key, entry)) {
-    LearnShim(key, entry);
+  const fs::path dir = FolderOf(key);
+  if (shims_->HasEnded(key, dir)) {
+    LearnStart(key, entry);
     Conclude(key, entry);
     return entry.phase == TaskPhase::kExited;
   }
   if (entry.phase == TaskPhase::kStopping) {
-    if (!entry.term_sent) {
-      entry.term_sent = entry.pid_fd >= 0 && PidFdSignal(entry.pid_fd, SIGTERM);
-    }
-    if (now > entry.kill_shim_at && entry.pid_fd >= 0) PidFdSignal(entry.pid_fd, SIGKILL);
+    shims_->Terminate(key, dir);
+    if (now > entry.kill_shim_at) shims_->Kill(key);
   }
   std::error_code error;
-  if (entry.ready || !fs::exists(FolderOf(key) / kReadyFile, error)) return false;
+  if (entry.ready || !fs::exists(dir / kReadyFile, error)) return false;
   entry.ready = true;
   return true;
 }

@@ -8,8 +8,6 @@
 // `forgotten/` for a day: it must not start again when an answer arrives late.
 #pragma once
 
-#include <sys/types.h>
-
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -21,6 +19,7 @@
 #include "compute_fabric/node/cgroups.h"
 #include "compute_fabric/node/node_tasks.h"
 #include "compute_fabric/node/reconcile.h"
+#include "compute_fabric/node/shim_launcher.h"
 #include "compute_fabric/node/task_environment.h"
 #include "compute_fabric/shim/task_files.h"
 
@@ -28,9 +27,8 @@ namespace oneai::fabric {
 
 struct TaskTableOptions {
   std::filesystem::path state_dir;  // holds tasks/ and forgotten/
-  std::string shim_program;
-  std::string bin_dir;     // where built-in programs are
-  std::string lease_file;  // see AgentLease
+  std::string bin_dir;              // where built-in programs are
+  std::string lease_file;           // see AgentLease
   absl::Duration fence = absl::Seconds(30);
   NodeFacts node;
 };
@@ -39,11 +37,11 @@ struct TaskTableOptions {
 class TaskTable final : public NodeTasks {
  public:
   // Adopts what is in `options.state_dir`: living shims go on, ended tasks are reported, a task
-  // whose shim died is ended with signal 9, a folder that was never started is removed. `cgroups`
-  // must outlive the table.
+  // whose shim died is ended with signal 9, a folder that was never started is removed. `shims` and
+  // `cgroups` must outlive the table.
   static absl::StatusOr<std::unique_ptr<TaskTable>> Open(TaskTableOptions options,
+                                                         ShimLauncher* shims,
                                                          const CgroupTree* cgroups);
-  ~TaskTable() override;
 
   void Start(const TaskOrder& order, absl::Time now) override;
   void Stop(const TaskKey& key, absl::Time now) override;
@@ -59,31 +57,27 @@ class TaskTable final : public NodeTasks {
  private:
   struct Entry {
     TaskPhase phase = TaskPhase::kRunning;
-    pid_t shim_pid = 0;
-    int pid_fd = -1;  // of the shim; -1 until known
-    bool is_child = false;
-    bool term_sent = false;
     bool ready = false;
     int64_t grace_ms = 0;
     absl::Time kill_shim_at = absl::InfiniteFuture();
     ExitRecord exit;
   };
 
-  TaskTable(TaskTableOptions options, const CgroupTree* cgroups)
-      : options_(std::move(options)), cgroups_(cgroups) {}
+  TaskTable(TaskTableOptions options, ShimLauncher* shims, const CgroupTree* cgroups)
+      : options_(std::move(options)), shims_(shims), cgroups_(cgroups) {}
   absl::Status AdoptAll(absl::Time now);
   void Adopt(const TaskKey& key);
   absl::Status Launch(const TaskOrder& order, Entry& entry);
   absl::StatusOr<LaunchSpec> WriteFolder(const TaskOrder& order);
-  // Learns the shim's pid and start from shim.json once it exists.
-  void LearnShim(const TaskKey& key, Entry& entry);
-  bool ShimHasEnded(const TaskKey& key, const Entry& entry) const;
+  // Learns when the task began from shim.json once it exists.
+  void LearnStart(const TaskKey& key, Entry& entry) const;
   // The shim is gone: takes its exit record, or ends the task in its place.
   void Conclude(const TaskKey& key, Entry& entry);
   bool PollLive(const TaskKey& key, Entry& entry, absl::Time now);
   void PruneForgotten(absl::Time now);
 
   const TaskTableOptions options_;
+  ShimLauncher* const shims_;
   const CgroupTree* const cgroups_;
   std::map<TaskKey, Entry> entries_;
   std::map<TaskKey, absl::Time> forgotten_;
