@@ -11,6 +11,12 @@
 // Rules as Kueue's cohorts (https://kueue.sigs.k8s.io/docs/concepts/cluster_queue/), at any depth.
 // "Fair share" orders queues that want the same thing: dominant resource share above nominal over
 // weight (DRF, Ghodsi et al., NSDI'11), with past use decayed by half-life.
+//
+// Queues without nominal (nobody has set them up; the jobs directly in a queue that has children)
+// are "the rest" of their parent: they share what the nominals of their siblings leave. The rest
+// borrows when it uses more than that; within the rest, order alone makes it fair, nobody takes
+// anything back. A resource that no queue's nominal names is not divided: only `limit` counts for
+// it. Each idea is a file: validation.h, admit.h, fair_share.h, decay.h, reclaim.h, sandbox.h.
 #pragma once
 
 #include <map>
@@ -26,8 +32,10 @@
 
 namespace oneai::fabric {
 
-// As an administrator writes it. A resource that `nominal` does not name: nominal is unlimited when
-// `nominal` is empty (a queue nobody has set up), 0 otherwise.
+// As an administrator writes it. A resource that `nominal` does not name: what is left when
+// `nominal` is empty (a queue nobody has set up; if its children, sandboxes apart, have nominals,
+// then their sum), 0 otherwise. The root's nominal, where given, caps everything; absent, the root
+// has the capacity.
 struct QueueSpec {
   std::string path;  // "" the root, "retail" a unit, "retail/nlp" a project, any depth
   Amounts nominal;
@@ -53,8 +61,25 @@ struct QueueUse {
 struct Admission {
   bool admitted = false;
   bool borrows = false;  // takes more than the nominal of its queue, or of one above it
+  // Would be admitted if nothing else ran. False: no reclaim, no waiting helps; ask for less.
+  bool admitted_when_idle = true;
   std::vector<std::string> blockers;
 };
+
+// A queue's place among its siblings. See fair_share.h for the figures.
+struct QueueRank {
+  bool rest = false;     // one of those without nominal, which rank among themselves by `share`
+  bool borrows = false;  // it, or the rest as a whole, uses more than its nominal
+  double share = 0;      // lower goes first among equal `borrows`
+  double group = 0;      // share of the rest as a whole; equal to `share` for others
+};
+
+// Borrowers last; then by share, the rest as one against a queue with nominal. Among three or more,
+// equal places are not transitive (two of the rest may differ where a third equals both), so this
+// is no order for a sort: compare the best of the rest with the best of the others.
+bool RanksBefore(const QueueRank& a, const QueueRank& b);
+
+struct QueueTreeData;  // tree_data.h: for the files of this folder
 
 // The tree and its use. Copyable; thread-compatible.
 class QueueTree {
@@ -87,25 +112,36 @@ class QueueTree {
   // The queue's place in line: lower goes first. A queue below nominal goes before any that
   // borrows; then lower dominant share. Compares queue by queue down the tree from the first
   // ancestor in which the two differ.
+  // Equal places: false both ways. To serve many queues in order use QueueOrder (order_queues.h),
+  // which walks the tree instead of comparing pairs.
   bool GoesBefore(absl::string_view a, absl::string_view b) const;
-  // dominant share above nominal over weight, after `amounts` more (Kueue's DRS); and the decayed
-  // one.
+  // Dominant share above nominal over weight, after `more` (Kueue's DRS). 0 within nominal.
   double DominantShare(absl::string_view path, const Amounts& more = {}) const;
+  // The same of its average past use, decayed (decay.h).
+  double DecayedShare(absl::string_view path) const;
+  // The queue's place among its siblings, and that of the jobs directly in it among its children.
+  QueueRank RankOf(absl::string_view path) const;
+  QueueRank RankOfOwnJobs(absl::string_view path) const;
+  // Rises with every change; for those who keep an order.
+  uint64_t version() const;
 
   // Whether a job of `taker` that needs `amounts` may evict one of `owner` that holds `held`: owner
-  // (at the level where they part) borrows, taker would be within its nominal or its saturation
-  // would stay below the owner's after the eviction. That order never turns round, which is why two
-  // queues cannot reclaim from each other for ever.
+  // (where their paths part, and in every queue from there down to the job) borrows something that
+  // the taker needs, and the taker would be within its nominal, or its dominant share would stay
+  // below the owner's after the eviction. reclaim.h argues why that never turns round for ever.
+  // False for the same queue: there priority decides.
   bool MayReclaim(absl::string_view taker, const Amounts& amounts, absl::string_view owner,
                   const Amounts& held) const;
+  // Whether `amounts` more would leave the queue, or one above it, within the nominal of a
+  // strategic reserve or a sandbox: its own, which it need not wait for.
+  bool TakesOwnReserve(absl::string_view path, const Amounts& amounts) const;
 
   const QueueSpec* FindSpec(absl::string_view path) const;  // null: none
   const QueueUse* FindUse(absl::string_view path) const;    // null: never used
   std::vector<std::string> Paths() const;                   // of specs and of uses, sorted
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<QueueTreeData> data_;
 };
 
 }  // namespace oneai::fabric

@@ -1,0 +1,73 @@
+#include "compute_fabric/scheduler/queues/reclaim.h"
+
+#include <algorithm>
+
+#include "compute_fabric/scheduler/queues/fair_share.h"
+#include "compute_fabric/scheduler/queues/saturating.h"
+
+namespace oneai::fabric {
+namespace {
+
+int64_t UseOf(const QueueTreeData& data, const QueueSide& side, int r) {
+  return side.in_rest ? data.nodes[side.parent].rest_use[r] : data.nodes[side.child].use[r];
+}
+
+int64_t NominalOf(const QueueTreeData& data, const QueueSide& side, int r) {
+  return side.in_rest ? data.nodes[side.parent].leftover[r] : data.nodes[side.child].nominal[r];
+}
+
+// Whether the owner's queue uses more than its nominal of `r`, from where the paths part down to
+// the jobs directly in it. A queue without nominal protects none of its children.
+bool BorrowsAllTheWay(const QueueTreeData& data, const QueueSide& top, int owner, int r) {
+  const auto borrows = [&](const QueueSide& side) {
+    const int64_t nominal = NominalOf(data, side, r);
+    return nominal == kUnlimited || UseOf(data, side, r) > nominal;
+  };
+  if (NominalOf(data, top, r) == kUnlimited || !borrows(top)) return false;
+  if (top.child < 0) return true;
+  if (!data.nodes[owner].children.empty() && !borrows({owner, -1, true})) return false;
+  for (int n = owner; n != top.child; n = data.nodes[n].parent) {
+    if (!borrows(SideOf(data, n))) return false;
+  }
+  return true;
+}
+
+bool WithinNominal(const QueueTreeData& data, const QueueSide& side, const DenseAmounts& more) {
+  for (const auto& [r, amount] : more) {
+    if (!data.divided[r] || amount <= 0) continue;
+    if (SaturatingAdd(UseOf(data, side, r), amount) > NominalOf(data, side, r)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool MayReclaim(const QueueTreeData& data, absl::string_view taker, const Amounts& amounts,
+                absl::string_view owner, const Amounts& held) {
+  const Parting parting = PartingOf(data, taker, owner);
+  const QueueSide& x = parting.a;
+  const QueueSide& y = parting.b;
+  if (x.in_rest && y.in_rest) return false;  // covers the same queue
+  const int owner_node = data.NearestNode(owner);
+  const DenseAmounts needs = ToDense(data, amounts);
+  const DenseAmounts holds = ToDense(data, held);
+  const bool gives = std::any_of(needs.begin(), needs.end(), [&](const auto& need) {
+    const int r = need.first;
+    if (need.second <= 0 || !data.divided[r]) return false;
+    const bool has = std::any_of(holds.begin(), holds.end(), [&](const auto& hold) {
+      return hold.first == r && hold.second > 0;
+    });
+    return has && BorrowsAllTheWay(data, y, owner_node, r);
+  });
+  if (!gives) return false;
+  if (WithinNominal(data, x, needs)) return true;
+  const double owner_after = GroupShare(data, y, holds, -1);
+  return owner_after < GroupShare(data, y, {}, 1) && GroupShare(data, x, needs, 1) < owner_after;
+}
+
+absl::Duration ReclaimGuard(absl::Duration minimum_runtime, int times) {
+  constexpr int kDoublingsMax = 20;
+  return minimum_runtime * (int64_t{1} << std::clamp(times, 0, kDoublingsMax));
+}
+
+}  // namespace oneai::fabric
