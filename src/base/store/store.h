@@ -77,7 +77,8 @@ class WatchHandle {
   virtual ~WatchHandle() = default;
 };
 
-// Thread-safe. Keys: 1..1,024 bytes. Values: at most 8 MiB (InvalidArgument beyond).
+// Thread-safe. An implementation says in its header where it promises less, and what more may fail.
+// Keys: 1..1,024 bytes. Values: at most 8 MiB (InvalidArgument beyond).
 class Store {
  public:
   virtual ~Store() = default;
