@@ -25,11 +25,30 @@ struct PlaceRequest {
   NodeGate may_use;
 };
 
+// What came of it, and what to blame first when nothing did.
+struct PlaceOutcome {
+  enum class Blocker {
+    kNone,
+    kQuota,   // the queue admits fewer than tasks_min, with any alternative
+    kNoRoom,  // too few nodes have room, whoever asks
+    kGate,    // nodes have room that may_use refuses to this job
+  };
+  std::vector<TaskPlacement> tasks;
+  Blocker blocker = Blocker::kNone;
+};
+PlaceOutcome TryPlaceJob(SchedulerState& state, const Policy& policy, const PlaceRequest& request,
+                         absl::Time now);
+
 // Takes the tasks' resources in state.cluster and charges state.queues; returns the placements by
 // rank, lowest ranks first. Empty: fewer than tasks_min fit (or the queue's quota admits fewer),
 // and nothing is taken. A gang gets one kind of device for all ranks when any kind allows it (its
 // slowest rank sets the pace), and the fewest domains of its topology wish; required: one domain.
 std::vector<TaskPlacement> PlaceJob(SchedulerState& state, const Policy& policy,
                                     const PlaceRequest& request, absl::Time now);
+
+// Undoes a PlaceJob that was tried: rolls the cluster back to `mark`, taken before it, and gives
+// the charge back.
+void TakeBack(SchedulerState& state, const JobView& job, const std::vector<TaskPlacement>& tasks,
+              ClusterState::Mark mark);
 
 }  // namespace oneai::fabric

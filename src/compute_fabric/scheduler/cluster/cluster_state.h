@@ -43,14 +43,27 @@ struct NodeState {
   int64_t memory_bytes_free = 0;
   std::vector<DeviceState> devices;  // parallel to spec.devices
   int32_t num_ports_free = 0;
-  int32_t rank = 0;             // place in the steady order in which near-equal nodes are filled
-  std::vector<int32_t> domain;  // by TopologyLevel: kHost, kRack, kZone (kNvlink is per device)
+  // Place in the steady, seeded order in which near-equal nodes are filled: unique, not dense; zone
+  // by zone, rack by rack, so that what stays free lies together.
+  int64_t rank = 0;
+  // By TopologyLevel; [kNvlink] is -1 unless all devices are of one NVLink domain. A node without
+  // the label "rack" ("zone") is a rack (zone) of its own: what is unknown is not near.
+  std::vector<int32_t> domain;
+  std::vector<int32_t> ports_used;  // ascending
   int32_t num_tasks = 0;
   // Of those with devices, by class: [0] a share of one, [k] k whole ones (the last: or more).
   // Take, TakeExactly and Release keep it; the Clustering policy scores by it.
   std::array<int32_t, kNumDeviceClasses> num_tasks_by_class{};
 
   bool schedulable() const { return spec.unschedulable_reason.empty(); }
+};
+
+inline constexpr int32_t kAnyDomain = -1;
+
+// Which devices of a node a task shall get.
+struct DeviceChoice {
+  int32_t domain = kAnyDomain;  // only of this NVLink domain (DeviceState::domain)
+  int device = -1;  // for a share of one: this index of NodeState::devices; -1: the tightest
 };
 
 // Thread-compatible; copyable (a deep copy, for what-ifs on another thread).
@@ -72,9 +85,10 @@ class ClusterState {
   // All indexes below this; some may be vacant (IsNode).
   NodeIndex num_indexes() const;
   bool IsNode(NodeIndex node) const;
+  // Of a vacant index: empty.
   const NodeState& node(NodeIndex node) const;
   int64_t num_nodes() const;
-  // Sum over nodes that are in service, by resource.
+  // Sum over nodes that are in service (devices: healthy ones), by resource.
   const Amounts& capacity() const;
   // Sum of what is free on nodes that are in service (devices: healthy ones).
   const Amounts& free() const;
@@ -85,23 +99,31 @@ class ClusterState {
   // Whether one more task of `shape` with `device` (one of its alternatives, null: none) fits on
   // the node now: state, selector, CPU, memory, ports, healthy devices with enough left. Holds of
   // the calendar are not looked at (calendar/calendar.h).
-  bool Fits(NodeIndex node, const TaskShape& shape, const DeviceAlternative* device) const;
+  bool Fits(NodeIndex node, const TaskShape& shape, const DeviceAlternative* device,
+            int32_t nvlink_domain = kAnyDomain) const;
   // How many fit together, at most `limit`.
   int64_t NumFit(NodeIndex node, const TaskShape& shape, const DeviceAlternative* device,
-                 int64_t limit) const;
+                 int64_t limit, int32_t nvlink_domain = kAnyDomain) const;
   // The same on the node when empty, healthy and in service: what it could ever take.
   int64_t NumFitEmpty(NodeIndex node, const TaskShape& shape,
                       const DeviceAlternative* device) const;
 
   // Takes a task's resources: shared devices by the score policy's choice of device, whole devices
-  // within one NVLink domain where they can be. Precondition: Fits.
+  // within one NVLink domain where they can be. Precondition: Fits (in choice.domain).
   TaskPlacement Take(NodeIndex node, const TaskShape& shape, const DeviceAlternative* device,
-                     int rank, uint64_t port_seed);
+                     int rank, uint64_t port_seed, DeviceChoice choice = {});
   // Takes exactly what `placement` says, whether it fits or not (a node may have shrunk): what a
-  // task holds is a fact. Unknown nodes and devices are ignored.
+  // task holds is a fact. Unknown nodes are ignored; what is held of a device that the node does
+  // not have (any more) is remembered and counts when the device comes back.
   void TakeExactly(const TaskShape& shape, const TaskPlacement& placement);
   // Gives back what a task took.
   void Release(const TaskShape& shape, const TaskPlacement& placement);
+
+  // The order of near-equal nodes (NodeState::rank). Only between passes; an equal seed costs
+  // nothing.
+  void SetOrderSeed(uint64_t seed);
+  // Rises when a node comes or goes or ranks change: when an index by rank must be laid out anew.
+  uint64_t order_version() const;
 
   Mark mark() const;
   void RollbackTo(Mark mark);

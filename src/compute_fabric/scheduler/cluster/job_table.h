@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,14 @@ class JobTable {
   int64_t size() const;
   int64_t num_waiting() const;  // with ranks to place and no gate
 
+  // A pass has placed the tasks: they move from `ranks` to `placed` (a gang waits for no more), and
+  // a job that held nothing starts `now`. The pointer stays valid. Precondition: there is the job.
+  const JobView* Place(absl::string_view id, const std::vector<TaskPlacement>& tasks,
+                       absl::Time now);
+  // A pass has decided to stop the job. The pointer stays valid. Precondition: there is the job.
+  const JobView* MarkStopping(absl::string_view id);
+
+  // -1: no job of the table is of that class. Numbers of classes that died out are used again.
   JobClass ClassOf(const JobView& job) const;
 
   // Waiting jobs without gates of one queue, in line: by priority (higher first), then returning,
@@ -55,14 +64,22 @@ class JobTable {
   void VisitRunning(absl::FunctionRef<bool(const JobView&)> visit) const;
   // Jobs with a task on the node.
   std::vector<const JobView*> OnNode(absl::string_view node) const;
-  void VisitAll(absl::FunctionRef<void(const JobView&)> visit) const;
+  void VisitAll(absl::FunctionRef<void(const JobView&)> visit) const;  // by id
+  // Each shape that is asked for or held, with its number of tasks. In a steady order.
+  void VisitShapes(absl::FunctionRef<void(const TaskShape&, int64_t num_tasks)> visit) const;
+  // The lowest priority among preemptible jobs of the queue that hold something and are not on
+  // their way out. Nothing: there is none.
+  std::optional<int> LowestPriorityHeld(absl::string_view queue) const;
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 
-// started + time_limit, InfiniteFuture without limit or when it holds nothing.
+// Waits in the table's sense: ranks to place, no gate, not on its way out.
+bool IsWaiting(const JobView& job);
+// started + time_limit, InfiniteFuture without limit or when it holds nothing; InfinitePast when it
+// is stopping: any moment now.
 absl::Time ExpectedEnd(const JobView& job);
 // The order of waiting jobs within a queue.
 bool WaitsBefore(const JobView& a, const JobView& b);

@@ -29,6 +29,8 @@ struct DeviceSpec {
   // NVLink domain. Equal names on one node are one domain; a name that is unique in the fabric (the
   // node's label "nvlink-domain") joins devices of several nodes.
   std::string nvlink_domain;
+
+  bool operator==(const DeviceSpec&) const = default;
 };
 
 // When a node is kept for something: a maintenance window, a user's reservation.
@@ -37,6 +39,8 @@ struct NodeHold {
   absl::Time end;
   std::string reservation;  // jobs of this reservation may use it; empty: nobody (maintenance)
   std::string reason;       // "maintenance: firmware", "reserved as launch-week for retail"
+
+  bool operator==(const NodeHold&) const = default;
 };
 
 // What reconcile is told about a node. Equal specs change nothing.
@@ -53,6 +57,8 @@ struct NodeSpec {
   // spare".
   std::string unschedulable_reason;
   std::vector<NodeHold> holds;  // by start
+
+  bool operator==(const NodeSpec&) const = default;
 };
 
 }  // namespace oneai::fabric

@@ -1,0 +1,84 @@
+// File: compute_fabric/scheduler/shape_candidates.h
+//
+// The two ways to know the candidates of a shape: kept from call to call (scores that depend on the
+// node alone), or computed when asked (those that do not).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "compute_fabric/scheduler/candidate_index.h"
+#include "compute_fabric/scheduler/rank_bitmap.h"
+
+namespace oneai::fabric {
+
+// Nodes by rank, dense: what bitmaps are over. And what each node looks like to a scorer.
+struct NodeLayout {
+  std::vector<NodeIndex> by_position;
+  std::vector<int32_t> position;    // by NodeIndex; -1: vacant
+  std::vector<uint64_t> signature;  // by NodeIndex: nodes of one signature score alike
+  uint64_t order_version = 0;
+  uint64_t version = 0;
+
+  // Brings all up to date. True: positions have changed.
+  bool Follow(const ClusterState& cluster);
+};
+
+// What a score may depend on, as a number.
+uint64_t SignatureOf(const NodeState& node);
+
+class KeptCandidates : public ShapeCandidates {
+ public:
+  KeptCandidates(const TaskShape& shape, const DeviceAlternative* device);
+
+  // `scorer`: the same at each call.
+  void Follow(const ClusterState& cluster, const NodeLayout& layout, const Scorer& scorer);
+
+  int64_t num_nodes() const override { return num_nodes_; }
+  int32_t num_fit_max() const override;
+  void VisitBestFirst(absl::FunctionRef<bool(const Candidate&)> visit) const override;
+
+ private:
+  static constexpr int32_t kNumFitMax = 64;
+  struct Cell {
+    int16_t num_fit = 0;
+    int8_t score = 0;
+    int16_t device = -1;
+  };
+
+  void Refresh(const ClusterState& cluster, NodeIndex node, const Scorer& scorer);
+  NodeScore ScoreOf(const NodeState& node, uint64_t signature, const Scorer& scorer);
+  void Insert(NodeIndex node, const Cell& cell);
+  void Erase(NodeIndex node, const Cell& cell);
+  void LayOut();
+
+  TaskShape shape_;
+  DeviceAlternative device_;
+  bool has_device_;
+  const NodeLayout* layout_ = nullptr;
+  uint64_t version_ = 0;
+  uint64_t order_version_ = 0;
+  std::vector<Cell> cells_;  // by NodeIndex
+  std::array<std::unique_ptr<RankBitmap>, kScoreMax + 1> by_score_;
+  std::array<int32_t, kNumFitMax + 1> count_by_fit_{};
+  int64_t num_nodes_ = 0;
+  absl::flat_hash_map<uint64_t, NodeScore> memo_;  // by signature
+};
+
+class ComputedCandidates : public ShapeCandidates {
+ public:
+  ComputedCandidates(const ClusterState& cluster, const TaskShape& shape,
+                     const DeviceAlternative* device, const Scorer& scorer);
+
+  int64_t num_nodes() const override { return static_cast<int64_t>(candidates_.size()); }
+  int32_t num_fit_max() const override;
+  void VisitBestFirst(absl::FunctionRef<bool(const Candidate&)> visit) const override;
+
+ private:
+  std::vector<Candidate> candidates_;  // best first
+};
+
+}  // namespace oneai::fabric
