@@ -3,7 +3,9 @@
 #include <initializer_list>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace oneai {
 namespace {
@@ -114,6 +116,12 @@ absl::Status Denied(const Identity& caller, Permission permission,
 }
 
 }  // namespace
+
+bool SpeaksForNode(absl::string_view certified_name, absl::string_view node) {
+  if (certified_name == node) return true;
+  return absl::ConsumeSuffix(&certified_name, "*") && absl::EndsWith(certified_name, ".") &&
+         node.size() > certified_name.size() && absl::StartsWith(node, certified_name);
+}
 
 bool RoleAllows(Role role, Permission permission) {
   switch (role) {

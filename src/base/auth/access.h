@@ -50,6 +50,10 @@ inline constexpr absl::string_view kEveryUnit = "*";
 absl::Status CheckPermission(const Identity& caller, Permission permission,
                              absl::string_view business_unit);
 
+// Whether the holder of a node's certificate may speak for `node`: it is that node, or a pool that
+// brings it ("slurm.*" speaks for "slurm.n1"; no node's own name contains a star).
+bool SpeaksForNode(absl::string_view certified_name, absl::string_view node);
+
 // The table behind it, for tests and the dashboard: does `role` carry `permission`?
 bool RoleAllows(auth::v1::Role role, Permission permission);
 

@@ -19,8 +19,8 @@ namespace {
 constexpr absl::Duration kCaLifetime = absl::Hours(24 * 3652);
 // Machines whose clocks differ a little must still accept a certificate made a moment ago.
 constexpr absl::Duration kClockSkew = absl::Minutes(5);
-constexpr absl::string_view kKinds[] = {"controller", "node", "gateway",
-                                        "job",        "user", "component"};
+constexpr absl::string_view kKinds[] = {"controller", "node",      "gateway", "job",
+                                        "user",       "component", "pool"};
 
 absl::Status CryptoError(absl::string_view what) {
   return absl::InternalError(absl::StrCat(what, ": ", OpensslError()));

@@ -18,7 +18,8 @@ struct KeyPair {
   std::string private_key_pem;
 };
 
-// What to certify. `kind`: controller, node, gateway, job, user, component.
+// What to certify. `kind`: controller, node, pool (speaks for the nodes "<name>.*"), gateway, job,
+// user, component.
 struct CertificateRequest {
   std::string kind;
   std::string name;

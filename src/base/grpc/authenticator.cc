@@ -60,8 +60,11 @@ absl::StatusOr<PeerName> PeerNameOf(const grpc::ServerContextBase& context) {
 }
 
 absl::StatusOr<Identity> Authenticator::Authenticate(const grpc::ServerContextBase& context) const {
+  if (may_serve_ != nullptr) RETURN_IF_ERROR(may_serve_());
   ASSIGN_OR_RETURN(const PeerName peer, PeerNameOf(context));
   if (peer.kind == "node") return CertificateIdentity(Principal::NODE, peer.name);
+  if (peer.kind == "pool")
+    return CertificateIdentity(Principal::NODE, absl::StrCat(peer.name, ".*"));
   if (peer.kind == "component") return CertificateIdentity(Principal::COMPONENT, peer.name);
   // There may be several of each; what they may do does not depend on which.
   if (peer.kind == "controller" || peer.kind == "gateway") {

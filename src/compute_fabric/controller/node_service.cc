@@ -14,7 +14,7 @@ class NodeServiceImpl final : public v1::NodeService::Service {
                          v1::HeartbeatResponse* response) override {
     return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
       RETURN_IF_ERROR(Require(deps_, caller, Permission::kAgent, "node.heartbeat"));
-      if (caller.principal.name() != request->node().name()) {
+      if (!SpeaksForNode(caller.principal.name(), request->node().name())) {
         return absl::PermissionDeniedError(absl::StrCat(
             "the certificate is of node ", caller.principal.name(), ", but the heartbeat says ",
             request->node().name().substr(0, kNameLengthMax)));

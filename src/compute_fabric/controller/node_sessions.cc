@@ -293,7 +293,7 @@ absl::StatusOr<v1::AppendLogResponse> NodeSessions::AppendLog(const v1::AppendLo
     return absl::NotFoundError("the job has no such task; its output is not kept");
   }
   if (const v1::Task* current = FindTask(*job.value, task.rank(), task.attempt());
-      current != nullptr && current->node() != node) {
+      current != nullptr && !SpeaksForNode(node, current->node())) {
     return absl::PermissionDeniedError(
         absl::StrCat("the task runs on node ", current->node(), ", not on ", node));
   }

@@ -49,7 +49,7 @@ class NodeSessions {
   absl::StatusOr<v1::HeartbeatResponse> Respond(const v1::HeartbeatRequest& request);
   void Abandon(const v1::HeartbeatRequest& request) { Leave(request.node().name()); }
 
-  // See NodeService.AppendLog; `node` is the caller. PermissionDenied: the task runs on another
+  // See NodeService.AppendLog; `node` is the caller (SpeaksForNode). PermissionDenied: the task runs on another
   // node.
   absl::StatusOr<v1::AppendLogResponse> AppendLog(const v1::AppendLogRequest& request,
                                                   const std::string& node);

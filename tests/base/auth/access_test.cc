@@ -87,6 +87,16 @@ TEST(AccessTest, AJobActsWithItsOwnersRightsMinusManagement) {
                    .ok());
 }
 
+TEST(AccessTest, APoolSpeaksForItsNodesOnly) {
+  EXPECT_TRUE(SpeaksForNode("a", "a"));
+  EXPECT_TRUE(SpeaksForNode("slurm.*", "slurm.n1"));
+  EXPECT_FALSE(SpeaksForNode("slurm.*", "slurm"));
+  EXPECT_FALSE(SpeaksForNode("slurm.*", "slurm."));
+  EXPECT_FALSE(SpeaksForNode("slurm.*", "slurmx.n1"));
+  EXPECT_FALSE(SpeaksForNode("a", "a.b"));
+  EXPECT_FALSE(SpeaksForNode("*", "a"));
+}
+
 TEST(AccessTest, CertificatesCarryTheirOwnRights) {
   EXPECT_OK(CheckPermission(Caller(Principal::NODE, "a"), Permission::kAgent, ""));
   EXPECT_FALSE(CheckPermission(Caller(Principal::NODE, "a"), Permission::kSubmitJob, "").ok());
