@@ -29,6 +29,9 @@ struct Policy {
   HeadOfLine head_of_line = HeadOfLine::kBackfill;
   // Waiting jobs that get a planned start a pass: more is fairer to large jobs, less is faster.
   int reservations_max = 8;
+  // A gang whose start cannot be foreseen, since jobs without time limit are in its way, keeps
+  // nodes from more such jobs once it has waited for this long.
+  absl::Duration hold_after = absl::Minutes(5);
   // A job's place in line among its equals in priority is its submission plus its time limit, at
   // most this (LineDelay): short jobs go first, yet nobody is overtaken by a job submitted more
   // than this later. On the Philly trace it halves EASY's mean completion time at a lower longest

@@ -37,6 +37,8 @@ std::string ClassKey(const JobView& job, absl::string_view shape_key) {
   return key;
 }
 
+absl::Time PlaceInLine(const JobView& job) { return job.submitted + job.line_delay; }
+
 struct ShapeDemand {
   TaskShape shape;
   int64_t num_jobs = 0;
@@ -53,7 +55,7 @@ struct Record {
 struct WaitKey {
   int priority;
   bool returning;
-  absl::Time place;  // in line
+  absl::Time place_in_line;
   absl::Time submitted;
   uint64_t sequence;
   const Record* record;
@@ -61,7 +63,7 @@ struct WaitKey {
   explicit WaitKey(const JobView& job, const Record* r = nullptr)
       : priority(job.priority),
         returning(job.returning),
-        place(job.submitted + job.line_delay),
+        place_in_line(PlaceInLine(job)),
         submitted(job.submitted),
         sequence(job.sequence),
         record(r) {}
@@ -71,7 +73,7 @@ struct WaitKeyLess {
   bool operator()(const WaitKey& a, const WaitKey& b) const {
     if (a.priority != b.priority) return a.priority > b.priority;
     if (a.returning != b.returning) return a.returning;
-    if (a.place != b.place) return a.place < b.place;
+    if (a.place_in_line != b.place_in_line) return a.place_in_line < b.place_in_line;
     if (a.submitted != b.submitted) return a.submitted < b.submitted;
     if (a.sequence != b.sequence) return a.sequence < b.sequence;
     return a.record != b.record && a.record->job.id < b.record->job.id;

@@ -1,0 +1,273 @@
+#include "compute_fabric/scheduler/start_search.h"
+
+#include <algorithm>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
+#include "compute_fabric/scheduler/calendar/calendar.h"
+#include "compute_fabric/scheduler/cluster/node_fit.h"
+
+namespace oneai::fabric {
+namespace {
+
+constexpr absl::Duration kTick = absl::Nanoseconds(1);
+
+// Tasks that a node has room for in one group. A group is what the tasks must share: a domain of
+// the required level, or nothing (group 0).
+using Rooms = absl::InlinedVector<std::pair<int32_t, int64_t>, 1>;  // group, tasks
+
+// The room for one device alternative, node by node and summed by group.
+struct AlternativeRoom {
+  const DeviceAlternative* device = nullptr;
+  int32_t kind = -1;
+  std::vector<Rooms> by_node;
+  absl::flat_hash_map<int32_t, int64_t> sums;
+  std::vector<int32_t> full;  // groups that have reached the need, since last looked at
+};
+
+class Search {
+ public:
+  Search(const SchedulerState& state, const JobView& job, absl::Time now, const KeptPlaces& kept,
+         ReleaseEvents& releases)
+      : state_(state), job_(job), kept_(kept), releases_(releases), time_(now) {
+    need_ = job.gang ? std::max(1, job.tasks_min) : 1;
+    if (job.topology && job.topology->required) level_ = job.topology->level;
+  }
+
+  std::optional<FoundStart> Run(Horizon horizon);
+
+ private:
+  bool IsRelevant(NodeIndex node) const;
+  void Begin();
+  void AddInstants(NodeIndex node);
+  // The earliest instant ahead at which something changes; InfiniteFuture: none.
+  absl::Time NextInstant();
+  // Moves the clock there and brings the room up to date.
+  void StepTo(absl::Time time);
+  void Refresh(NodeIndex node);
+  int64_t CapOn(const NodeState& node) const;
+  int64_t RoomOn(NodeIndex node, const AlternativeRoom& alternative, int32_t nvlink_domain) const;
+  Rooms RoomsOn(NodeIndex node, const AlternativeRoom& alternative) const;
+  std::optional<FoundStart> Choose();
+  FoundStart ChooseNodes(const AlternativeRoom& alternative, int32_t group) const;
+
+  const SchedulerState& state_;
+  const JobView& job_;
+  const KeptPlaces& kept_;
+  ReleaseEvents& releases_;
+  int64_t need_ = 1;
+  std::optional<TopologyLevel> level_;
+
+  absl::Time time_;
+  std::vector<char> relevant_;
+  std::vector<AlternativeRoom> alternatives_;
+  // What is free at time_ on nodes where something has been released; others are as they are now.
+  absl::flat_hash_map<NodeIndex, NodeRoom> freed_;
+  size_t next_release_ = 0;
+  std::vector<std::pair<absl::Time, NodeIndex>> instants_;  // holds and kept places, by time
+  size_t next_instant_ = 0;
+  std::vector<int64_t> room_before_;  // kAllEnds: by node, when the known ends have passed
+};
+
+bool Search::IsRelevant(NodeIndex node) const {
+  if (!state_.cluster.IsNode(node)) return false;
+  const NodeState& state = state_.cluster.node(node);
+  if (!state.schedulable() || !MatchesSelector(state.spec, job_.shape.node_selector)) return false;
+  if (job_.shape.devices.empty()) return true;
+  return std::any_of(alternatives_.begin(), alternatives_.end(), [&](const AlternativeRoom& a) {
+    return std::any_of(state.devices.begin(), state.devices.end(), [&](const DeviceState& device) {
+      return device.kind == a.kind && device.healthy;
+    });
+  });
+}
+
+int64_t Search::CapOn(const NodeState& node) const {
+  if (job_.spread != SpreadPolicy::kNode) return need_;
+  const bool used =
+      std::any_of(job_.placed.begin(), job_.placed.end(),
+                  [&](const TaskPlacement& task) { return task.node == node.spec.name; });
+  return used ? 0 : 1;
+}
+
+int64_t Search::RoomOn(NodeIndex node, const AlternativeRoom& alternative,
+                       int32_t nvlink_domain) const {
+  const NodeState& state = state_.cluster.node(node);
+  const int64_t cap = CapOn(state);
+  if (cap == 0) return 0;
+  const bool has_calendar = !state.spec.holds.empty() || !job_.reservation.empty();
+  if (has_calendar && !MayUse(state.spec, job_, time_, nullptr)) return 0;
+  const auto freed = freed_.find(node);
+  if (!kept_.HasAny(node)) {
+    if (freed == freed_.end()) {
+      return state_.cluster.NumFit(node, job_.shape, alternative.device, cap, nvlink_domain);
+    }
+    return NumFitInRoom(freed->second, state.spec, job_.shape, alternative.device, alternative.kind,
+                        cap, nvlink_domain);
+  }
+  return kept_.NumFitBeside(node, freed == freed_.end() ? RoomOf(state) : freed->second, releases_,
+                            job_.shape, alternative.device, cap, nvlink_domain, time_,
+                            time_ + job_.time_limit);
+}
+
+Rooms Search::RoomsOn(NodeIndex node, const AlternativeRoom& alternative) const {
+  Rooms rooms;
+  const NodeState& state = state_.cluster.node(node);
+  if (level_ == TopologyLevel::kNvlink) {
+    for (const DeviceState& device : state.devices) {
+      const bool seen = std::any_of(rooms.begin(), rooms.end(),
+                                    [&](const auto& r) { return r.first == device.domain; });
+      if (seen || device.kind != alternative.kind) continue;
+      rooms.emplace_back(device.domain, RoomOn(node, alternative, device.domain));
+    }
+    return rooms;
+  }
+  int32_t group = 0;
+  if (level_ == TopologyLevel::kHost) group = node;
+  if (level_ == TopologyLevel::kRack || level_ == TopologyLevel::kZone) {
+    group = state.domain[static_cast<size_t>(*level_)];
+  }
+  rooms.emplace_back(group, RoomOn(node, alternative, kAnyDomain));
+  return rooms;
+}
+
+void Search::Refresh(NodeIndex node) {
+  for (AlternativeRoom& alternative : alternatives_) {
+    Rooms& rooms = alternative.by_node[node];
+    for (const auto& [group, num] : rooms) alternative.sums[group] -= num;
+    rooms = RoomsOn(node, alternative);
+    for (const auto& [group, num] : rooms) {
+      if (num == 0) continue;
+      int64_t& sum = alternative.sums[group];
+      sum += num;
+      if (sum >= need_) alternative.full.push_back(group);
+    }
+  }
+}
+
+// The instants at which the node becomes usable, or ceases to be, for reasons other than releases.
+void Search::AddInstants(NodeIndex node) {
+  const auto add = [&](absl::Time time) {
+    if (time > time_ && time < absl::InfiniteFuture()) instants_.emplace_back(time, node);
+  };
+  for (const NodeHold& hold : state_.cluster.node(node).spec.holds) {
+    add(hold.start);
+    add(hold.start - job_.time_limit + kTick);
+    add(hold.end);
+  }
+  for (const KeptPlace& place : kept_.On(node)) {
+    add(place.plan->start - job_.time_limit + kTick);
+    add(place.end);
+  }
+}
+
+void Search::Begin() {
+  if (job_.shape.devices.empty()) alternatives_.emplace_back();
+  for (const DeviceAlternative& device : job_.shape.devices) {
+    alternatives_.push_back({.device = &device, .kind = state_.cluster.KindOf(device.kind)});
+  }
+  const NodeIndex num = state_.cluster.num_indexes();
+  relevant_.assign(num, 0);
+  for (AlternativeRoom& alternative : alternatives_) alternative.by_node.resize(num);
+  for (NodeIndex node = 0; node < num; ++node) {
+    if (!IsRelevant(node)) continue;
+    relevant_[node] = 1;
+    Refresh(node);
+    if (!state_.cluster.node(node).spec.holds.empty() || kept_.HasAny(node)) AddInstants(node);
+  }
+  std::sort(instants_.begin(), instants_.end());
+}
+
+absl::Time Search::NextInstant() {
+  absl::Time next = absl::InfiniteFuture();
+  const ReleaseEvent* release = releases_.At(next_release_);
+  while (release != nullptr && !relevant_[release->node]) release = releases_.At(++next_release_);
+  if (release != nullptr) next = release->end;
+  if (next_instant_ < instants_.size()) next = std::min(next, instants_[next_instant_].first);
+  return next;
+}
+
+void Search::StepTo(absl::Time time) {
+  time_ = time;
+  absl::InlinedVector<NodeIndex, 8> changed;
+  for (; next_instant_ < instants_.size() && instants_[next_instant_].first <= time;
+       ++next_instant_) {
+    changed.push_back(instants_[next_instant_].second);
+  }
+  for (const ReleaseEvent* release = releases_.At(next_release_);
+       release != nullptr && release->end <= time; release = releases_.At(++next_release_)) {
+    if (!relevant_[release->node]) continue;
+    auto [freed, is_new] = freed_.try_emplace(release->node);
+    if (is_new) freed->second = RoomOf(state_.cluster.node(release->node));
+    GiveBack(freed->second, release->release);
+    changed.push_back(release->node);
+  }
+  std::sort(changed.begin(), changed.end());
+  changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
+  for (NodeIndex node : changed) Refresh(node);
+}
+
+FoundStart Search::ChooseNodes(const AlternativeRoom& alternative, int32_t group) const {
+  std::vector<std::pair<NodeIndex, int64_t>> candidates;
+  for (NodeIndex node = 0; node < static_cast<NodeIndex>(relevant_.size()); ++node) {
+    for (const auto& [of_group, num] : alternative.by_node[node]) {
+      if (of_group == group && num > 0) candidates.emplace_back(node, num);
+    }
+  }
+  std::sort(candidates.begin(), candidates.end(), [&](const auto& a, const auto& b) {
+    if (!room_before_.empty() && room_before_[a.first] != room_before_[b.first]) {
+      return room_before_[a.first] > room_before_[b.first];
+    }
+    return state_.cluster.node(a.first).rank < state_.cluster.node(b.first).rank;
+  });
+  FoundStart found{.start = time_, .device = alternative.device};
+  int64_t left = need_;
+  for (auto& [node, num] : candidates) {
+    if (left == 0) break;
+    num = std::min(num, left);
+    left -= num;
+    found.nodes.emplace_back(node, num);
+  }
+  return found;
+}
+
+std::optional<FoundStart> Search::Choose() {
+  std::optional<FoundStart> found;
+  for (AlternativeRoom& alternative : alternatives_) {
+    // A group may have been full for a moment only, while others were brought up to date.
+    std::sort(alternative.full.begin(), alternative.full.end());
+    for (int32_t group : alternative.full) {
+      if (found || alternative.sums[group] < need_) continue;
+      found = ChooseNodes(alternative, group);
+    }
+    alternative.full.clear();
+  }
+  return found;
+}
+
+std::optional<FoundStart> Search::Run(Horizon horizon) {
+  Begin();
+  std::optional<FoundStart> found = Choose();
+  for (absl::Time next; !found && (next = NextInstant()) < absl::InfiniteFuture();) {
+    StepTo(next);
+    found = Choose();
+  }
+  if (found || horizon == Horizon::kKnownEnds) return found;
+  room_before_.assign(relevant_.size(), 0);
+  for (const AlternativeRoom& alternative : alternatives_) {
+    for (size_t node = 0; node < relevant_.size(); ++node) {
+      for (const auto& [group, num] : alternative.by_node[node]) room_before_[node] += num;
+    }
+  }
+  StepTo(absl::InfiniteFuture());
+  return Choose();
+}
+
+}  // namespace
+
+std::optional<FoundStart> FindStart(const SchedulerState& state, const JobView& job, absl::Time now,
+                                    const KeptPlaces& kept, ReleaseEvents& releases,
+                                    Horizon horizon) {
+  return Search(state, job, now, kept, releases).Run(horizon);
+}
+
+}  // namespace oneai::fabric
