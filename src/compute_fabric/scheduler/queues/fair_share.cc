@@ -55,8 +55,10 @@ double GroupShare(const QueueTreeData& data, const QueueSide& side, const DenseA
 
 double OwnShare(const QueueTreeData& data, const QueueSide& side, const DenseAmounts& more) {
   if (!side.in_rest) return GroupShare(data, side, more, 1);
-  const std::vector<int64_t>& use =
-      side.child < 0 ? data.nodes[side.parent].own_use : data.nodes[side.child].use;
+  const std::vector<int64_t> nothing(side.child == kNobodyYet ? data.num_resources() : 0, 0);
+  const std::vector<int64_t>& use = side.child == kNobodyYet ? nothing
+                                    : side.child == kOwnJobs ? data.nodes[side.parent].own_use
+                                                             : data.nodes[side.child].use;
   double share = 0;
   for (int r = 0; r < data.num_resources(); ++r) {
     share = std::max(share, static_cast<double>(use[r]) / CapacityOf(data, r));
@@ -69,6 +71,7 @@ double OwnShare(const QueueTreeData& data, const QueueSide& side, const DenseAmo
 }
 
 double OwnDecayedShare(const QueueTreeData& data, const QueueSide& side) {
+  if (side.child == kNobodyYet) return 0;
   const QueueNode& node = data.nodes[side.child < 0 ? side.parent : side.child];
   const std::vector<double>& decayed = side.child < 0 ? node.own_decayed : node.decayed;
   double share = 0;

@@ -149,12 +149,20 @@ double QueueTree::DecayedShare(absl::string_view path) const {
 
 QueueRank QueueTree::RankOf(absl::string_view path) const {
   const int node = data_->FindNode(path);
-  if (node <= 0) return RankOfOwnJobs(path);
+  if (node == 0) return QueueRank();
+  if (node < 0) {
+    // Below a queue that does not exist yet either, there is nobody to rank against.
+    const int parent = data_->FindNode(ParentPath(path));
+    if (parent < 0) return {.rest = true};
+    return RankOfSide(*data_, {parent, kNobodyYet, true});
+  }
   return RankOfSide(*data_, SideOf(*data_, node));
 }
 
 QueueRank QueueTree::RankOfOwnJobs(absl::string_view path) const {
-  return RankOfSide(*data_, {data_->NearestNode(path), -1, true});
+  const int node = data_->FindNode(path);
+  if (node < 0) return {.rest = true};
+  return RankOfSide(*data_, {node, kOwnJobs, true});
 }
 
 uint64_t QueueTree::version() const { return data_->version; }

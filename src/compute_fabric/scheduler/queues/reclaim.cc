@@ -25,7 +25,7 @@ bool BorrowsAllTheWay(const QueueTreeData& data, const QueueSide& top, int owner
   };
   if (NominalOf(data, top, r) == kUnlimited || !borrows(top)) return false;
   if (top.child < 0) return true;
-  if (!data.nodes[owner].children.empty() && !borrows({owner, -1, true})) return false;
+  if (!data.nodes[owner].children.empty() && !borrows({owner, kOwnJobs, true})) return false;
   for (int n = owner; n != top.child; n = data.nodes[n].parent) {
     if (!borrows(SideOf(data, n))) return false;
   }

@@ -7,11 +7,6 @@
 namespace oneai::fabric {
 namespace {
 
-absl::string_view ParentPath(absl::string_view path) {
-  const size_t slash = path.rfind('/');
-  return slash == absl::string_view::npos ? absl::string_view() : path.substr(0, slash);
-}
-
 void ResizeNode(QueueNode& node, size_t size) {
   node.nominal.resize(size, 0);
   node.kept.resize(size, 0);
@@ -92,6 +87,11 @@ void ResolveUse(const QueueTreeData& data, QueueNode& node) {
 }
 
 }  // namespace
+
+absl::string_view ParentPath(absl::string_view path) {
+  const size_t slash = path.rfind('/');
+  return slash == absl::string_view::npos ? absl::string_view() : path.substr(0, slash);
+}
 
 QueueTreeData::QueueTreeData() {
   nodes.emplace_back();
@@ -208,11 +208,13 @@ Parting PartingOf(const QueueTreeData& data, absl::string_view a, absl::string_v
   while (depth < chain_a.size() && depth < chain_b.size() && chain_a[depth] == chain_b[depth]) {
     ++depth;
   }
-  const auto side = [&](const std::vector<int>& nodes) {
+  const auto side = [&](const std::vector<int>& nodes, absl::string_view path) {
     if (depth < nodes.size()) return SideOf(data, nodes[depth]);
-    return QueueSide{chain_a[depth - 1], -1, true};
+    const int parent = nodes[depth - 1];
+    const bool is_parent = data.nodes[parent].path == path;
+    return QueueSide{parent, is_parent ? kOwnJobs : kNobodyYet, /*in_rest=*/true};
   };
-  return {side(chain_a), side(chain_b)};
+  return {side(chain_a, a), side(chain_b, b)};
 }
 
 DenseAmounts ToDense(const QueueTreeData& data, const Amounts& amounts) {

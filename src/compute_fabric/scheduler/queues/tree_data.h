@@ -44,6 +44,8 @@ struct QueueNode {
   QueueUse told;                         // the same by name, for FindUse
 };
 
+absl::string_view ParentPath(absl::string_view path);  // "" above a unit
+
 struct QueueTreeData {
   std::vector<std::string> resources;
   absl::flat_hash_map<std::string, int> resource_index;
@@ -73,10 +75,13 @@ struct QueueTreeData {
   void AddUse(int node, int resource, int64_t amount);
 };
 
+inline constexpr int kOwnJobs = -1;    // not in a child: directly in the queue
+inline constexpr int kNobodyYet = -2;  // in a child that does not exist yet, and so uses nothing
+
 // Where a job stands among the children of one queue: in a child, or in the rest.
 struct QueueSide {
   int parent = 0;
-  int child = -1;  // -1: a job directly in `parent`, or in a child that does not exist yet
+  int child = kOwnJobs;
   bool in_rest = true;
 };
 
