@@ -1,0 +1,288 @@
+#include "compute_fabric/simulation/ground_truth.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "compute_fabric/jobs/job_state.h"
+
+namespace oneai::fabric::simulation {
+namespace {
+
+constexpr int kWholeDevice = 1000;
+
+std::map<std::string, int> DevicesOf(const v1::Task& task) {
+  std::map<std::string, int> devices;
+  for (const std::string& id : task.device_ids()) devices[id] = kWholeDevice;
+  for (const v1::DeviceGrant& grant : task.grants()) {
+    if (grant.milli() > 0) devices[grant.id()] = grant.milli();
+  }
+  return devices;
+}
+
+std::map<std::string, int64_t> UseOf(const v1::Job& job) {
+  std::map<std::string, int64_t> use;
+  for (const v1::Task& task : job.tasks()) {
+    if (!IsActive(task.state())) continue;
+    use["cpu"] += job.spec().resources().cpu_milli();
+    if (task.has_device()) {
+      const int milli = task.device().milli() > 0 ? task.device().milli() : kWholeDevice;
+      use[task.device().kind()] += int64_t{task.device().count()} * milli;
+    }
+  }
+  return use;
+}
+
+std::string Describe(const v1::Job& job) {
+  std::string text = absl::StrCat(job.id(), " (", job.spec().name(), ") ",
+                                  JobStateName(job.state()), " attempt ", job.attempt());
+  for (const v1::Task& task : job.tasks()) {
+    absl::StrAppend(&text, " [", task.rank(), ".", task.attempt(), " ", TaskStateName(task.state()),
+                    " on ", task.node(), "]");
+  }
+  for (const std::string& reason : job.reasons()) absl::StrAppend(&text, " \"", reason, "\"");
+  return text;
+}
+
+}  // namespace
+
+void GroundTruth::Violate(std::string invariant, std::string what, std::vector<std::string> words) {
+  simulator_->trace().Add("VIOLATION", invariant, ": ", what);
+  violations_.push_back({std::move(invariant), std::move(what), std::move(words)});
+  simulator_->Stop();
+}
+
+void GroundTruth::ProcessStarted(const std::string& node, const TaskOrder& order) {
+  const TaskKey& key = order.key;
+  simulator_->trace().Add(node, "process starts: ", key.FolderName());
+  if (!started_.insert(key).second)
+    Violate("run twice", absl::StrCat(key.FolderName(), " starts a second time"),
+            {key.job_id, node});
+  const auto job = jobs_.find(key.job_id);
+  if (job == jobs_.end()) {
+    Violate("no acknowledged job lost", absl::StrCat(key.job_id, " runs and is not in the store"),
+            {key.job_id});
+    return;
+  }
+  if (IsFinished(job->second.state())) {
+    Violate("finished stays finished",
+            absl::StrCat(key.FolderName(), " starts although ", Describe(job->second)),
+            {key.job_id, node});
+  }
+  for (const auto& [other, where] : running_) {
+    if (other.job_id != key.job_id) continue;
+    const bool gang_overlap = job->second.spec().gang() && other.attempt != key.attempt;
+    if (gang_overlap || other.rank == key.rank) {
+      Violate("run twice",
+              absl::StrCat(key.FolderName(), " starts on ", node, " while ", other.FolderName(),
+                           " still runs on ", where.node),
+              {key.job_id, node, where.node});
+    }
+  }
+  Running& self = running_[key];
+  self.node = node;
+  for (const std::string& id : order.device_ids) self.devices[id] = kWholeDevice;
+  for (const v1::Task& task : job->second.tasks()) {
+    if (task.rank() == key.rank && task.attempt() == key.attempt) self.devices = DevicesOf(task);
+  }
+  for (const auto& [id, milli] : self.devices) {
+    int sum = 0;
+    std::string users;
+    for (const auto& [other, where] : running_) {
+      const auto use = where.node == node ? where.devices.find(id) : where.devices.end();
+      if (use == where.devices.end()) continue;
+      sum += use->second;
+      absl::StrAppend(&users, " ", other.FolderName());
+    }
+    if (sum > kWholeDevice) {
+      Violate("no device held twice",
+              absl::StrCat(id, " of ", node, " is used for ", sum, "/1000 by", users), {node});
+    }
+  }
+}
+
+void GroundTruth::ProcessEnded(const std::string& node, const TaskKey& key) {
+  simulator_->trace().Add(node, "process ends: ", key.FolderName());
+  running_.erase(key);
+}
+
+void GroundTruth::Committed(int64_t revision, const std::vector<WatchEvent>& events) {
+  for (const WatchEvent& event : events) {
+    const absl::string_view key = event.item.key;
+    if (absl::StartsWith(key, "jobs/")) {
+      const std::string id(key.substr(5));
+      if (event.kind == WatchEvent::Kind::kPut) {
+        TakeJob(id, event.item.value);
+      } else {
+        Violate("no acknowledged job lost", absl::StrCat(id, " is deleted"), {id});
+      }
+    } else if (absl::StartsWith(key, "nodes/")) {
+      v1::Node node;
+      node.ParseFromString(event.item.value);
+      const v1::NodeState before = nodes_[node.info().name()].state();
+      if (before != node.state()) {
+        simulator_->trace().Add("store", "node ", node.info().name(), " is ",
+                                v1::NodeState_Name(node.state()), ", revision ", revision);
+      }
+      nodes_[node.info().name()] = std::move(node);
+    } else if (absl::StartsWith(key, "queues/") && event.kind == WatchEvent::Kind::kPut) {
+      v1::Queue queue;
+      queue.ParseFromString(event.item.value);
+      queues_[queue.project()] = std::move(queue);
+    }
+  }
+}
+
+void GroundTruth::TakeJob(const std::string& id, const std::string& value) {
+  v1::Job job;
+  job.ParseFromString(value);
+  const auto known = jobs_.find(id);
+  const v1::Job* before = known == jobs_.end() ? nullptr : &known->second;
+  if (before == nullptr || before->state() != job.state() || before->attempt() != job.attempt())
+    simulator_->trace().Add("store", Describe(job));
+  const auto request = job.spec().env().find(kRequestVariable);
+  if (before == nullptr && request != job.spec().env().end()) {
+    const auto [other, is_new] = job_of_request_.insert({request->second, id});
+    if (!is_new) {
+      Violate("one request makes one job",
+              absl::StrCat(request->second, " made ", other->second, " and ", id),
+              {request->second, id, other->second});
+    }
+  }
+  if (before != nullptr) CheckHistory(*before, job);
+  TakeDevices(before, job);
+  TakeQuota(before, job);
+  jobs_[id] = std::move(job);
+}
+
+void GroundTruth::CheckHistory(const v1::Job& before, const v1::Job& after) {
+  if (after.attempt() < before.attempt()) {
+    Violate("attempts only rise", absl::StrCat(Describe(before), " became ", Describe(after)),
+            {after.id()});
+  }
+  if (IsFinished(before.state()) && !IsFinished(after.state()) && retries_.erase(after.id()) == 0) {
+    Violate("finished stays finished", absl::StrCat(Describe(before), " became ", Describe(after)),
+            {after.id()});
+  }
+  if (before.cancel_requested() && after.cancel_requested() && after.attempt() > before.attempt()) {
+    Violate("cancelled is not placed again",
+            absl::StrCat(Describe(before), " became ", Describe(after)), {after.id()});
+  }
+}
+
+void GroundTruth::TakeDevices(const v1::Job* before, const v1::Job& after) {
+  if (before != nullptr) {
+    for (const v1::Task& task : before->tasks()) {
+      for (const auto& [id, milli] : DevicesOf(task))
+        held_[{task.node(), id}].erase({after.id(), task.rank()});
+    }
+  }
+  for (const v1::Task& task : after.tasks()) {
+    if (!IsActive(task.state())) continue;
+    for (const auto& [id, milli] : DevicesOf(task)) {
+      std::map<Holder, int>& holders = held_[{task.node(), id}];
+      holders[{after.id(), task.rank()}] = milli;
+      int sum = 0;
+      std::string who;
+      for (const auto& [holder, share] : holders) {
+        sum += share;
+        absl::StrAppend(&who, " ", holder.first, "/", holder.second);
+      }
+      if (sum > kWholeDevice) {
+        Violate("no device held twice",
+                absl::StrCat(id, " of ", task.node(), " is promised for ", sum, "/1000 to", who),
+                {after.id(), task.node()});
+      }
+    }
+  }
+}
+
+void GroundTruth::TakeQuota(const v1::Job* before, const v1::Job& after) {
+  const std::string& project = after.spec().project();
+  std::map<std::string, int64_t>& used = used_[project];
+  std::map<std::string, int64_t> rise = UseOf(after);
+  if (before != nullptr) {
+    for (const auto& [resource, amount] : UseOf(*before)) rise[resource] -= amount;
+  }
+  const v1::Queue& queue = queues_[project];
+  for (const auto& [resource, amount] : rise) {
+    used[resource] += amount;
+    int64_t limit = 0;
+    if (resource == "cpu") {
+      limit = queue.cpu_milli_limit();
+    } else if (const auto it = queue.device_limit().find(resource);
+               it != queue.device_limit().end()) {
+      limit = it->second * kWholeDevice;
+    }
+    if (const auto it = queue.limit().find(resource); it != queue.limit().end()) limit = it->second;
+    if (amount > 0 && limit > 0 && used[resource] > limit) {
+      Violate("quotas are held",
+              absl::StrCat(project, " uses ", used[resource], " of ", resource, ", its limit is ",
+                           limit, ": ", Describe(after)),
+              {after.id(), project});
+    }
+  }
+}
+
+void GroundTruth::SubmitAcknowledged(const std::string& request_id, const std::string& job_id) {
+  simulator_->trace().Add("user", request_id, " is acknowledged as ", job_id);
+  if (!jobs_.contains(job_id)) {
+    Violate("no acknowledged job lost",
+            absl::StrCat(request_id, " was acknowledged as ", job_id, ", which is not durable"),
+            {job_id, request_id});
+  }
+  const auto [known, is_new] = acknowledged_.insert({request_id, job_id});
+  if (known->second != job_id) {
+    Violate("one request makes one job",
+            absl::StrCat(request_id, " was acknowledged as ", known->second, " and as ", job_id),
+            {request_id, job_id, known->second});
+  }
+}
+
+void GroundTruth::CheckReasons(absl::Duration patience) {
+  for (const auto& [id, job] : jobs_) {
+    if (job.state() != v1::PENDING || job.reasons_size() > 0) {
+      mute_since_.erase(id);
+      continue;
+    }
+    const absl::Time since = mute_since_.try_emplace(id, simulator_->Now()).first->second;
+    if (simulator_->Now() - since > patience) {
+      Violate("every waiting job says why",
+              absl::StrCat(Describe(job), " has waited ",
+                           absl::FormatDuration(simulator_->Now() - since), " without a reason"),
+              {id});
+    }
+  }
+}
+
+std::vector<std::string> GroundTruth::LeftOver() const {
+  std::vector<std::string> left;
+  for (const auto& [key, where] : running_) {
+    const auto job = jobs_.find(key.job_id);
+    const bool wanted =
+        job != jobs_.end() &&
+        std::any_of(job->second.tasks().begin(), job->second.tasks().end(), [&](const auto& task) {
+          return task.rank() == key.rank && task.attempt() == key.attempt && IsActive(task.state());
+        });
+    if (!wanted) left.push_back(absl::StrCat(key.FolderName(), " on ", where.node));
+  }
+  return left;
+}
+
+std::vector<std::string> GroundTruth::Unfinished() const {
+  std::vector<std::string> unfinished;
+  for (const auto& [id, job] : jobs_) {
+    if (job.spec().long_running()) {
+      const int running = static_cast<int>(
+          std::count_if(job.tasks().begin(), job.tasks().end(),
+                        [](const v1::Task& task) { return task.state() == v1::TASK_RUNNING; }));
+      if (IsFinished(job.state()) || running == job.spec().num_tasks()) continue;
+    } else if (IsFinished(job.state())) {
+      continue;
+    }
+    unfinished.push_back(Describe(job));
+  }
+  return unfinished;
+}
+
+}  // namespace oneai::fabric::simulation

@@ -1,0 +1,52 @@
+// File: compute_fabric/simulation/workload.h
+//
+// What people do: submit jobs of every sort, cancel, retry, cordon, change quotas. A user repeats a
+// call until somebody answers.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "compute_fabric/simulation/world.h"
+
+namespace oneai::fabric::simulation {
+
+// Thread-compatible. `world` must outlive the simulation.
+class Workload {
+ public:
+  explicit Workload(World* world);
+
+  // Plans calls from now until `until`.
+  void Begin(absl::Time until);
+  // Takes back what would keep jobs waiting for ever: cordons, tight quotas, endless jobs.
+  void WindDown();
+  // Every call has been answered.
+  bool IsDone() const { return num_open_ == 0; }
+  int num_refused() const { return num_refused_; }
+  int num_submitted() const { return num_submitted_; }
+
+ private:
+  void Repeat(absl::Duration mean, absl::Time until, std::function<void()> action);
+  v1::JobSpec DrawSpec(const std::string& request_id);
+  void Submit();
+  void Cancel(const std::string& job_id);
+  void CancelAny();
+  void RetryAny();
+  void Cordon();
+  void SetCordoned(const std::string& node, bool cordoned);
+  void ChangeQuota();
+  void SetQuota(const std::string& project, int64_t cpu_milli);
+
+  World* const world_;
+  const Identity user_;
+  int num_submitted_ = 0;
+  int num_refused_ = 0;
+  int num_open_ = 0;
+  bool winding_down_ = false;
+  std::vector<std::string> jobs_;     // acknowledged
+  std::vector<std::string> endless_;  // of them, those that run until cancelled
+  std::set<std::string> cordoned_;
+};
+
+}  // namespace oneai::fabric::simulation
