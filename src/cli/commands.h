@@ -32,6 +32,7 @@ void AddFabricCommands(CLI::App& app,
                        CommandContext& context);  // up, down, status, ui, whoami, token
 void AddJobCommands(CLI::App& app, CommandContext& context);
 void AddNodeCommands(CLI::App& app, CommandContext& context);  // node, queue
+void AddEnrollCommand(CLI::App& app, CommandContext& context);
 void AddDataCommands(CLI::App& app, CommandContext& context);  // data, audit
 void AddModelCommands(CLI::App& app, CommandContext& context);
 void AddEndpointCommands(CLI::App& app, CommandContext& context);  // endpoint, usage, infer

@@ -53,6 +53,7 @@ int Main(int argc, char** argv) {
   AddFabricCommands(app, context);
   AddJobCommands(app, context);
   AddNodeCommands(app, context);
+  AddEnrollCommand(app, context);
   AddDataCommands(app, context);
   AddModelCommands(app, context);
   AddEndpointCommands(app, context);
