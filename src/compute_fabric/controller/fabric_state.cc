@@ -11,13 +11,14 @@ namespace {
 constexpr char kEpochKey[] = "meta/epoch";
 constexpr int kUpdateTriesMax = 32;
 
-using DesiredTask = std::tuple<std::string, int, int>;  // node, rank, attempt
+using DesiredTask = std::tuple<std::string, int, int, bool>;  // node, rank, attempt, warned
 
 std::set<DesiredTask> DesiredOf(const v1::Job* job) {
   std::set<DesiredTask> desired;
   if (job == nullptr) return desired;
   for (const v1::Task& task : job->tasks()) {
-    if (IsDesired(task)) desired.emplace(task.node(), task.rank(), task.attempt());
+    if (IsDesired(task))
+      desired.emplace(task.node(), task.rank(), task.attempt(), job->warned_unix_ms() > 0);
   }
   return desired;
 }
@@ -42,7 +43,9 @@ absl::Status FabricState::Load() {
   RETURN_IF_ERROR(nodes_.Load(*store_));
   RETURN_IF_ERROR(endpoints_.Load(*store_));
   RETURN_IF_ERROR(queues_.Load(*store_));
+  RETURN_IF_ERROR(arrays_.Load(*store_));
   RETURN_IF_ERROR(events_.Load(*store_));
+  for (const JobRecord& job : jobs_.All()) index_.Update(*job.value, job.revision);
   absl::MutexLock lock(&mu_);
   desired_floor_ = epoch_revision_;
   return absl::OkStatus();
@@ -73,6 +76,8 @@ absl::StatusOr<Record<Message>> FabricState::Update(VersionedTable<Message>& tab
     if (before.value != nullptr) *after = *before.value;
     EventDrafts drafts;
     if (!change(*after, drafts)) return before;
+    if constexpr (std::is_same_v<Message, v1::Job>)
+      AccountEndedTasks(*before.value, *after, Now(), prices_);
     Transaction transaction;
     transaction.If(table.KeyOf(id), before.revision)
         .Put(table.KeyOf(id), after->SerializeAsString());
@@ -139,25 +144,117 @@ absl::StatusOr<JobRecord> FabricState::CreateJob(const v1::Job& job, const std::
   return JobRecord{value, revision};
 }
 
-absl::StatusOr<JobRecord> FabricState::CommitPlacement(const JobRecord& job,
-                                                       const JobPlacement& placement,
-                                                       const std::vector<Record<v1::Node>>& nodes) {
-  auto after = std::make_shared<v1::Job>(*job.value);
-  EventDrafts drafts;
-  ApplyPlacement(*after, placement, Now(), drafts);
+absl::Status FabricState::CreateJobs(const std::vector<v1::Job>& jobs, Transaction transaction,
+                                     const EventDrafts& drafts) {
+  for (const v1::Job& job : jobs)
+    transaction.If(jobs_.KeyOf(job.id()), 0).Put(jobs_.KeyOf(job.id()), job.SerializeAsString());
+  const std::vector<v1::Event> events = events_.Add(drafts, Now(), transaction);
+  ASSIGN_OR_RETURN(const int64_t revision, Commit(std::move(transaction)));
+  events_.Install(events);
+  for (const v1::Job& job : jobs) {
+    auto value = std::make_shared<v1::Job>(job);
+    value->set_revision(revision);
+    jobs_.Install(job.id(), value, revision);
+    Installed(nullptr, *value, revision);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FabricState::PutArray(const v1::JobArray& array, int64_t revision_before,
+                                   const std::string& request_key, const EventDrafts& drafts) {
+  const std::string key = arrays_.KeyOf(array.id());
   Transaction transaction;
-  transaction.If(jobs_.KeyOf(after->id()), job.revision)
-      .Put(jobs_.KeyOf(after->id()), after->SerializeAsString());
-  for (const Record<v1::Node>& node : nodes) {
-    transaction.If(nodes_.KeyOf(node.value->info().name()), node.revision);
+  transaction.If(key, revision_before).Put(key, array.SerializeAsString());
+  if (revision_before == 0) transaction.If(request_key, 0).Put(request_key, array.id());
+  const std::vector<v1::Event> events = events_.Add(drafts, Now(), transaction);
+  ASSIGN_OR_RETURN(const int64_t revision, Commit(std::move(transaction)));
+  arrays_.Install(array.id(), std::make_shared<v1::JobArray>(array), revision);
+  events_.Install(events);
+  Wake();
+  return absl::OkStatus();
+}
+
+absl::Status FabricState::CommitPlacements(const std::vector<PlacementCommit>& commits) {
+  Transaction transaction;
+  EventDrafts drafts;
+  std::vector<std::shared_ptr<v1::Job>> placed;
+  std::map<std::string, int64_t> nodes;
+  for (const PlacementCommit& commit : commits) {
+    auto after = std::make_shared<v1::Job>(*commit.job.value);
+    ApplyPlacement(*after, commit.placement, Now(), drafts);
+    transaction.If(jobs_.KeyOf(after->id()), commit.job.revision)
+        .Put(jobs_.KeyOf(after->id()), after->SerializeAsString());
+    for (const Record<v1::Node>& node : commit.nodes)
+      nodes[nodes_.KeyOf(node.value->info().name())] = node.revision;
+    placed.push_back(std::move(after));
+  }
+  for (const auto& [key, revision] : nodes) transaction.If(key, revision);
+  const std::vector<v1::Event> events = events_.Add(drafts, Now(), transaction);
+  ASSIGN_OR_RETURN(const int64_t revision, Commit(std::move(transaction)));
+  events_.Install(events);
+  for (size_t i = 0; i < placed.size(); ++i) {
+    placed[i]->set_revision(revision);
+    jobs_.Install(placed[i]->id(), placed[i], revision);
+    Installed(commits[i].job.value.get(), *placed[i], revision);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FabricState::DeleteJobs(const std::vector<JobRecord>& jobs,
+                                     const std::vector<Record<v1::JobArray>>& arrays,
+                                     Transaction transaction) {
+  for (const JobRecord& job : jobs) {
+    const std::string key = jobs_.KeyOf(job.value->id());
+    transaction.If(key, job.revision).Delete(key);
+  }
+  for (const Record<v1::JobArray>& array : arrays) {
+    const std::string key = arrays_.KeyOf(array.value->id());
+    transaction.If(key, array.revision).Delete(key);
+  }
+  RETURN_IF_ERROR(Commit(std::move(transaction)).status());
+  for (const JobRecord& job : jobs) {
+    jobs_.Erase(job.value->id());
+    index_.Remove(job.value->id());
+  }
+  for (const Record<v1::JobArray>& array : arrays) arrays_.Erase(array.value->id());
+  Wake();
+  return absl::OkStatus();
+}
+
+absl::Status FabricState::CommitQueues(const std::map<std::string, const v1::Queue*>& queues,
+                                       const EventDrafts& drafts) {
+  Transaction transaction;
+  for (const auto& [path, queue] : queues) {
+    const std::string key = queues_.KeyOf(path);
+    transaction.If(key, queues_.Find(path).revision);
+    if (queue != nullptr) {
+      transaction.Put(key, queue->SerializeAsString());
+    } else {
+      transaction.Delete(key);
+    }
   }
   const std::vector<v1::Event> events = events_.Add(drafts, Now(), transaction);
   ASSIGN_OR_RETURN(const int64_t revision, Commit(std::move(transaction)));
-  after->set_revision(revision);
-  jobs_.Install(after->id(), after, revision);
+  for (const auto& [path, queue] : queues) {
+    if (queue != nullptr) {
+      queues_.Install(path, std::make_shared<v1::Queue>(*queue), revision);
+    } else {
+      queues_.Erase(path);
+    }
+  }
   events_.Install(events);
-  Installed(job.value.get(), *after, revision);
-  return JobRecord{after, revision};
+  Wake();
+  return absl::OkStatus();
+}
+
+std::vector<JobRecord> FabricState::FindJobs(const std::vector<std::string>& ids) const {
+  std::vector<JobRecord> records;
+  records.reserve(ids.size());
+  for (const std::string& id : ids) {
+    JobRecord job = jobs_.Find(id);
+    if (job.value != nullptr) records.push_back(std::move(job));
+  }
+  return records;
 }
 
 absl::Status FabricState::DeleteEndpoint(const std::string& name) {
@@ -172,6 +269,7 @@ absl::Status FabricState::DeleteEndpoint(const std::string& name) {
 }
 
 void FabricState::Installed(const v1::Job* before, const v1::Job& after, int64_t revision) {
+  index_.Update(after, revision);
   const std::set<DesiredTask> old_tasks = DesiredOf(before);
   const std::set<DesiredTask> new_tasks = DesiredOf(&after);
   absl::MutexLock lock(&mu_);

@@ -23,13 +23,15 @@
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/store/store.h"
+#include "compute_fabric/controller/job_index.h"
 #include "compute_fabric/controller/versioned_table.h"
 #include "compute_fabric/events/event_log.h"
 #include "compute_fabric/jobs/job_lifecycle.h"
+#include "compute_fabric/jobs/job_usage.h"
 #include "oneai/fabric/v1/endpoint.pb.h"
-#include "oneai/fabric/v1/queue.pb.h"
 #include "oneai/fabric/v1/job.pb.h"
 #include "oneai/fabric/v1/node.pb.h"
+#include "oneai/fabric/v1/queue.pb.h"
 
 namespace oneai::fabric {
 
@@ -39,10 +41,19 @@ using JobRecord = Record<v1::Job>;
 template <typename Message>
 using Change = absl::FunctionRef<bool(Message&, EventDrafts&)>;
 
+// A job that the scheduler places, and the nodes as it saw them.
+struct PlacementCommit {
+  JobRecord job;
+  JobPlacement placement;
+  std::vector<Record<v1::Node>> nodes;
+};
+
 // Thread-safe. `store` and `clock` must outlive it.
 class FabricState {
  public:
-  FabricState(Store* store, const Clock* clock) : store_(store), clock_(clock) {}
+  // `prices`: of what ended tasks have used.
+  FabricState(Store* store, const Clock* clock, PricePerHour prices = {})
+      : store_(store), clock_(clock), prices_(std::move(prices)) {}
 
   // Raises the epoch, which shuts out every earlier controller, and reads everything. DataLoss.
   absl::Status Load();
@@ -52,7 +63,18 @@ class FabricState {
   const VersionedTable<v1::Node>& nodes() const { return nodes_; }
   const VersionedTable<v1::Endpoint>& endpoints() const { return endpoints_; }
   const VersionedTable<v1::Queue>& queues() const { return queues_; }
+  const VersionedTable<v1::JobArray>& arrays() const { return arrays_; }
   const EventLog& events() const { return events_; }
+  const PricePerHour& prices() const { return prices_; }
+  // Where jobs are, without walking them all.
+  const JobIndex& job_index() const { return index_; }
+  JobIndex& job_index() { return index_; }
+  // Their records; a job that went in between is left out.
+  std::vector<JobRecord> FindJobs(const std::vector<std::string>& ids) const;
+  // Those with a task that holds resources of the node.
+  std::vector<JobRecord> JobsOnNode(const std::string& node) const {
+    return FindJobs(index_.OnNode(node));
+  }
   Store& store() { return *store_; }
   absl::Time Now() const { return clock_->Now(); }
 
@@ -74,9 +96,23 @@ class FabricState {
                                       const EventDrafts& events,
                                       const v1::Endpoint* endpoint = nullptr,
                                       int64_t endpoint_revision = 0);
-  // Changes a job only if it and the nodes are still those of the snapshot. Aborted: plan again.
-  absl::StatusOr<JobRecord> CommitPlacement(const JobRecord& job, const JobPlacement& placement,
-                                            const std::vector<Record<v1::Node>>& nodes);
+  // Writes new jobs with whatever else `transaction` holds: all or none. Aborted: one of them
+  // exists, or a compare of the transaction does not hold.
+  absl::Status CreateJobs(const std::vector<v1::Job>& jobs, Transaction transaction,
+                          const EventDrafts& events);
+  // Writes an array's record (and its request key, when it is new) together with the events.
+  absl::Status PutArray(const v1::JobArray& array, int64_t revision_before,
+                        const std::string& request_key, const EventDrafts& events);
+  // Places the jobs, all or none, only if they and the nodes are still those of the snapshot.
+  // Aborted: plan again.
+  absl::Status CommitPlacements(const std::vector<PlacementCommit>& commits);
+  // Deletes finished jobs (and arrays) with whatever else `transaction` holds, if they are still
+  // what they were. Aborted: they changed.
+  absl::Status DeleteJobs(const std::vector<JobRecord>& jobs,
+                          const std::vector<Record<v1::JobArray>>& arrays, Transaction transaction);
+  // As SetQueues: replaces or (null) deletes queues, all or none, with their events.
+  absl::Status CommitQueues(const std::map<std::string, const v1::Queue*>& queues,
+                            const EventDrafts& events);
   absl::Status DeleteEndpoint(const std::string& name);
   // Any other transaction, under the epoch.
   absl::StatusOr<int64_t> Commit(Transaction transaction);
@@ -99,6 +135,7 @@ class FabricState {
 
   Store* const store_;
   const Clock* const clock_;
+  const PricePerHour prices_;
   int64_t epoch_ = 0;           // constant after Load
   int64_t epoch_revision_ = 0;  // constant after Load
 
@@ -106,6 +143,8 @@ class FabricState {
   VersionedTable<v1::Node> nodes_{"nodes/"};
   VersionedTable<v1::Endpoint> endpoints_{"endpoints/"};
   VersionedTable<v1::Queue> queues_{"queues/"};
+  VersionedTable<v1::JobArray> arrays_{"arrays/"};
+  JobIndex index_;
   EventLog events_;
 
   mutable absl::Mutex mu_;

@@ -2,41 +2,38 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/ids.h"
 #include "base/status.h"
 #include "compute_fabric/controller/cluster_view.h"
+#include "compute_fabric/first_scheduler/feasibility.h"
+#include "compute_fabric/first_scheduler/plan.h"
 #include "compute_fabric/joblog/metric_lines.h"
 #include "compute_fabric/jobs/job_spec.h"
 #include "compute_fabric/jobs/job_state.h"
 #include "compute_fabric/jobs/job_steps.h"
-#include "compute_fabric/first_scheduler/feasibility.h"
-#include "compute_fabric/first_scheduler/plan.h"
 
 namespace oneai::fabric {
 namespace {
-
-absl::Status ValidateRequestId(absl::string_view id) {
-  const bool valid =
-      !id.empty() && id.size() <= 128 &&
-      std::all_of(id.begin(), id.end(), [](char c) { return absl::ascii_isgraph(c) && c != '/'; });
-  if (valid) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      "request_id: must be 1 to 128 printable characters without '/'; use a new random one for "
-      "each job and the same one when retrying");
-}
-
-std::vector<std::string> KindNames(const ControllerHooks& hooks) {
-  std::vector<std::string> names;
-  for (const JobKind& kind : hooks.kinds) names.push_back(kind.name);
-  return names;
-}
 
 std::vector<int> AllRanks(const v1::JobSpec& spec) {
   std::vector<int> ranks;
   for (int rank = 0; rank < spec.num_tasks(); ++rank) ranks.push_back(rank);
   return ranks;
+}
+
+constexpr size_t kListedDefault = 1000;
+constexpr size_t kListedMax = 10'000;
+
+bool NewerFirst(const JobRecord& a, const JobRecord& b) {
+  const auto& x = a.value->submitted();
+  const auto& y = b.value->submitted();
+  if (x.seconds() != y.seconds()) return x.seconds() > y.seconds();
+  if (x.nanos() != y.nanos()) return x.nanos() > y.nanos();
+  // An array is submitted at one instant: its first job first.
+  if (a.value->array_index() != b.value->array_index())
+    return a.value->array_index() < b.value->array_index();
+  return a.value->id() < b.value->id();
 }
 
 absl::Status NoSuchJob(absl::string_view id) {
@@ -45,6 +42,10 @@ absl::Status NoSuchJob(absl::string_view id) {
 }
 
 }  // namespace
+
+std::string RequestKey(const std::string& principal, const std::string& request_id) {
+  return absl::StrCat("requests/", principal, "/", request_id);
+}
 
 void JobRequests::Audit(const Identity& caller, const std::string& action,
                         const std::string& resource, const absl::Status& outcome) const {
@@ -58,21 +59,6 @@ absl::Status JobRequests::Authorize(const Identity& caller, Permission permissio
   const absl::Status allowed = CheckPermission(caller, permission, BusinessUnitOf(project));
   if (!allowed.ok()) Audit(caller, action, resource, allowed);
   return allowed;
-}
-
-absl::StatusOr<v1::JobSpec> JobRequests::Prepare(const v1::JobSpec& given,
-                                                 const Identity& caller) const {
-  RETURN_IF_ERROR(ValidateJobSpec(given, KindNames(*hooks_)));
-  v1::JobSpec spec = given;
-  for (const JobKind& kind : hooks_->kinds) {
-    if (kind.name != spec.kind()) continue;
-    if (kind.validate) RETURN_IF_ERROR(kind.validate(given.config_json(), caller, spec));
-    spec.mutable_command()->Clear();
-    for (const std::string& argument : kind.argv) spec.add_command(argument);
-  }
-  RETURN_IF_ERROR(CheckFits(spec));
-  if (hooks_->admission) RETURN_IF_ERROR(hooks_->admission(spec, caller));
-  return spec;
 }
 
 absl::Status JobRequests::CheckFits(const v1::JobSpec& spec) const {
@@ -90,84 +76,16 @@ absl::Status JobRequests::CheckFits(const v1::JobSpec& spec) const {
                                         : QuotaCanEverAdmit(pending, queue->second);
 }
 
-v1::Job JobRequests::NewJob(const v1::JobSpec& spec, const Identity& caller) const {
-  v1::Job job;
-  job.set_id(NewId("job-"));
-  *job.mutable_spec() = spec;
-  *job.mutable_owner() = caller.principal;
-  job.set_state(v1::PENDING);
-  SetTime(job.mutable_submitted(), state_->Now());
-  job.set_artifact_dir((options_->artifact_dir / job.id()).string());
-  return job;
-}
-
-absl::StatusOr<v1::SubmitJobResponse> JobRequests::Submit(const v1::SubmitJobRequest& request,
-                                                          const Identity& caller) {
-  const std::string resource = absl::StrCat("project/", request.spec().project());
-  RETURN_IF_ERROR(ValidateProject(request.spec().project()));
-  RETURN_IF_ERROR(
-      Authorize(caller, Permission::kSubmitJob, request.spec().project(), "job.submit", resource));
-  if (request.spec().kind() == "serve") {
-    return absl::InvalidArgumentError(
-        "kind: jobs of kind serve are made by `oneai endpoint deploy`");
-  }
-  absl::StatusOr<v1::SubmitJobResponse> response = SubmitChecked(request, caller);
-  if (!response.ok()) {
-    Audit(caller, "job.submit", resource, response.status());
-  } else if (!response->already_existed()) {
-    Audit(caller, "job.submit", absl::StrCat("job/", response->job().id()), absl::OkStatus());
-  }
-  return response;
-}
-
-absl::StatusOr<v1::SubmitJobResponse> JobRequests::SubmitChecked(
-    const v1::SubmitJobRequest& request, const Identity& caller, const v1::Endpoint* endpoint,
-    int64_t endpoint_revision) {
-  RETURN_IF_ERROR(ValidateRequestId(request.request_id()));
-  const std::string request_key =
-      absl::StrCat("requests/", caller.principal.name(), "/", request.request_id());
-  v1::SubmitJobResponse response;
-  for (int i = 0; i < 2; ++i) {
-    const absl::StatusOr<KeyValue> earlier = state_->store().Get(request_key);
-    if (earlier.ok()) {
-      const JobRecord job = state_->jobs().Find(earlier->value);
-      if (job.value == nullptr)
-        return absl::UnavailableError("the same request is being committed; retry");
-      // Names of principals are not unique among units: an answer must not show another's job.
-      if (job.value->spec().project() != request.spec().project()) {
-        return absl::AlreadyExistsError(
-            "request_id: it made a job of another project; use a new random one for each job");
-      }
-      *response.mutable_job() = *job.value;
-      response.set_already_existed(true);
-      return response;
-    }
-    if (!absl::IsNotFound(earlier.status())) return earlier.status();
-    ASSIGN_OR_RETURN(const v1::JobSpec spec, Prepare(request.spec(), caller));
-    const v1::Job job = NewJob(spec, caller);
-    const absl::StatusOr<JobRecord> created = state_->CreateJob(
-        job, request_key,
-        {{"job.submitted", job.id(), absl::StrCat(spec.name(), " of ", spec.project()), "info"}},
-        endpoint, endpoint_revision);
-    if (endpoint == nullptr && absl::IsAborted(created.status()))
-      continue;  // the same request came twice at once
-    RETURN_IF_ERROR(created.status());
-    *response.mutable_job() = *created->value;
-    return response;
-  }
-  return absl::UnavailableError("the same request is being committed; retry");
-}
-
 absl::StatusOr<v1::PlanJobResponse> JobRequests::Plan(const v1::PlanJobRequest& request,
                                                       const Identity& caller) const {
   RETURN_IF_ERROR(ValidateProject(request.spec().project()));
   RETURN_IF_ERROR(Authorize(caller, Permission::kSubmitJob, request.spec().project(), "job.plan",
                             absl::StrCat("project/", request.spec().project())));
   ASSIGN_OR_RETURN(const v1::JobSpec spec, Prepare(request.spec(), caller));
-  v1::Job job = NewJob(spec, caller);
+  const v1::Job job = NewJob(spec, caller, NewId("job-"));
   const absl::Time now = state_->Now();
-  ClusterSnapshot snapshot =
-      MakeSnapshot(state_->jobs().All(), state_->nodes().All(), state_->queues().All(), now);
+  ClusterSnapshot snapshot = MakeSnapshot(state_->FindJobs(state_->job_index().Unfinished()),
+                                          state_->nodes().All(), state_->queues().All(), now);
   snapshot.pending.push_back(MakePendingJob(job, AllRanks(spec)));
   const PlacementPlan plan = fabric::Plan(snapshot, now);
   v1::PlanJobResponse response;
@@ -200,25 +118,43 @@ v1::ListJobsResponse JobRequests::List(const v1::ListJobsRequest& request,
                                        const Identity& caller) const {
   v1::ListJobsResponse response;
   response.set_revision(state_->store().revision());
-  std::vector<JobRecord> jobs = state_->jobs().All();
-  std::sort(jobs.begin(), jobs.end(), [](const JobRecord& a, const JobRecord& b) {
-    return GetTime(a.value->submitted()) > GetTime(b.value->submitted());
-  });
-  for (const JobRecord& job : jobs) {
-    if (!request.project().empty() && job.value->spec().project() != request.project()) continue;
-    if (request.active_only() && IsFinished(job.value->state())) continue;
-    if (!CheckPermission(caller, Permission::kViewFabric,
-                         BusinessUnitOf(job.value->spec().project()))
-             .ok())
-      continue;
-    *response.add_jobs() = *job.value;
+  const JobIndex& index = state_->job_index();
+  std::vector<JobRecord> jobs;
+  if (!request.array_id().empty()) {
+    jobs = state_->FindJobs(index.OfArray(request.array_id()));
+  } else {
+    jobs = request.active_only() ? state_->FindJobs(index.Unfinished()) : state_->jobs().All();
   }
+  std::erase_if(jobs, [&](const JobRecord& job) {
+    const v1::JobSpec& spec = job.value->spec();
+    if (!request.project().empty() && spec.project() != request.project()) return true;
+    if (request.active_only() && IsFinished(job.value->state())) return true;
+    return !CheckPermission(caller, Permission::kViewFabric, BusinessUnitOf(spec.project())).ok();
+  });
+  const size_t limit = request.limit() <= 0
+                           ? kListedDefault
+                           : std::min<size_t>(static_cast<size_t>(request.limit()), kListedMax);
+  const size_t num_shown = std::min(limit, jobs.size());
+  std::partial_sort(jobs.begin(), jobs.begin() + static_cast<std::ptrdiff_t>(num_shown), jobs.end(),
+                    NewerFirst);
+  for (size_t i = 0; i < num_shown; ++i) *response.add_jobs() = *jobs[i].value;
+  response.set_num_more(static_cast<int64_t>(jobs.size() - num_shown));
   return response;
+}
+
+absl::StatusOr<v1::Job> JobRequests::CancelOne(const std::string& id, const std::string& reason) {
+  ASSIGN_OR_RETURN(const JobRecord cancelled,
+                   state_->UpdateJob(id, [&](v1::Job& copy, EventDrafts& events) {
+                     return ApplyCancel(copy, reason, state_->Now(), events);
+                   }));
+  return *cancelled.value;
 }
 
 absl::StatusOr<v1::Job> JobRequests::Cancel(const v1::CancelJobRequest& request,
                                             const Identity& caller) {
-  const JobRecord job = state_->jobs().Find(request.id());
+  std::vector<std::string> ids = state_->job_index().OfArray(request.id());
+  if (ids.empty()) ids = {request.id()};
+  const JobRecord job = state_->jobs().Find(ids[0]);
   if (job.value == nullptr) return NoSuchJob(request.id());
   const std::string resource = absl::StrCat("job/", request.id());
   RETURN_IF_ERROR(Authorize(caller, Permission::kCancelJob, job.value->spec().project(),
@@ -226,13 +162,14 @@ absl::StatusOr<v1::Job> JobRequests::Cancel(const v1::CancelJobRequest& request,
   const std::string who = absl::StrCat("by ", caller.principal.name());
   const std::string reason =
       request.reason().empty() ? who : absl::StrCat(who, ": ", Printable(request.reason(), 512));
-  const absl::StatusOr<JobRecord> cancelled =
-      state_->UpdateJob(request.id(), [&](v1::Job& copy, EventDrafts& events) {
-        return ApplyCancel(copy, reason, state_->Now(), events);
-      });
+  // Last ones first: a job that ends would let the next one of a bounded array begin.
+  absl::StatusOr<v1::Job> cancelled = absl::InternalError("no job");
+  for (auto id = ids.rbegin(); id != ids.rend(); ++id) {
+    cancelled = CancelOne(*id, reason);
+    if (!cancelled.ok()) break;
+  }
   Audit(caller, "job.cancel", resource, cancelled.status());
-  RETURN_IF_ERROR(cancelled.status());
-  return *cancelled->value;
+  return cancelled;
 }
 
 absl::StatusOr<v1::Job> JobRequests::Retry(const v1::RetryJobRequest& request,

@@ -12,6 +12,7 @@
 #include "base/auth/access.h"
 #include "compute_fabric/controller/fabric_state.h"
 #include "compute_fabric/controller/hooks.h"
+#include "compute_fabric/jobs/job_array.h"
 
 namespace oneai::fabric {
 
@@ -21,7 +22,8 @@ class JobRequests {
   JobRequests(FabricState* state, const ControllerHooks* hooks, const ControllerOptions* options)
       : state_(state), hooks_(hooks), options_(options) {}
 
-  // See JobService.SubmitJob.
+  // See JobService.SubmitJob. An array is whole when OK is returned; cut off before, the same
+  // request goes on where it stopped.
   absl::StatusOr<v1::SubmitJobResponse> Submit(const v1::SubmitJobRequest& request,
                                                const Identity& caller);
   absl::StatusOr<v1::PlanJobResponse> Plan(const v1::PlanJobRequest& request,
@@ -46,8 +48,27 @@ class JobRequests {
   absl::Status CheckFits(const v1::JobSpec& spec) const;
 
  private:
-  absl::StatusOr<v1::JobSpec> Prepare(const v1::JobSpec& spec, const Identity& caller) const;
-  v1::Job NewJob(const v1::JobSpec& spec, const Identity& caller) const;
+  // The spec with what follows from it filled in. InvalidArgument.
+  absl::StatusOr<v1::JobSpec> Complete(const v1::JobSpec& given, const Identity& caller) const;
+  // Whether it may run at all: dependencies, machines, quota, data policies.
+  absl::Status Admit(const v1::JobSpec& spec, const Identity& caller) const;
+  absl::StatusOr<v1::JobSpec> Prepare(const v1::JobSpec& given, const Identity& caller) const;
+  v1::Job NewJob(const v1::JobSpec& spec, const Identity& caller, std::string id) const;
+  // What an earlier use of the request made; empty: there was none.
+  absl::StatusOr<std::string> FindEarlier(const std::string& request_key) const;
+
+  absl::StatusOr<v1::SubmitJobResponse> SubmitArray(const v1::SubmitJobRequest& request,
+                                                    const Identity& caller);
+  absl::StatusOr<std::vector<v1::Job>> JobsOfArray(const v1::SubmitJobRequest& request,
+                                                   const Identity& caller) const;
+  v1::JobArray NewArray(const v1::SubmitJobRequest& request, const Identity& caller,
+                        size_t num_jobs) const;
+  absl::Status WriteArray(const Record<v1::JobArray>& array, const v1::SubmitJobRequest& request,
+                          const Identity& caller);
+  absl::StatusOr<v1::SubmitJobResponse> DescribeArray(const std::string& array_id,
+                                                      bool already_existed) const;
+  absl::StatusOr<v1::Job> CancelOne(const std::string& id, const std::string& reason);
+
   absl::Status Authorize(const Identity& caller, Permission permission, const std::string& project,
                          const std::string& action, const std::string& resource) const;
   void Audit(const Identity& caller, const std::string& action, const std::string& resource,
@@ -57,5 +78,8 @@ class JobRequests {
   const ControllerHooks* const hooks_;
   const ControllerOptions* const options_;
 };
+
+// The key under which a request of a principal is remembered.
+std::string RequestKey(const std::string& principal, const std::string& request_id);
 
 }  // namespace oneai::fabric

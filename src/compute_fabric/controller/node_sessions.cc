@@ -151,12 +151,34 @@ absl::StatusOr<v1::HeartbeatResponse> NodeSessions::Respond(const v1::HeartbeatR
   return response;
 }
 
+int NodeSessions::NumGivenUp(const v1::HeartbeatRequest& request) const {
+  int given_up = 0;
+  for (const v1::TaskReport& report : request.tasks()) {
+    if (report.state() == v1::TASK_EXITED || report.state() == v1::TASK_LOST) continue;
+    const JobRecord job = state_->jobs().Find(report.job_id());
+    const v1::Task* task =
+        job.value == nullptr ? nullptr : FindTask(*job.value, report.rank(), report.attempt());
+    if (task == nullptr || !IsActive(task->state())) ++given_up;
+  }
+  return given_up;
+}
+
 absl::Status NodeSessions::RecordNode(const v1::HeartbeatRequest& request) {
   const v1::NodeInfo& info = request.node();
+  // What a node still stops after it was given up holds devices that no record shows any more.
+  const int num_given_up = NumGivenUp(request);
+  const std::string message =
+      num_given_up == 0 ? ""
+                        : absl::StrCat("it still stops ", num_given_up,
+                                       num_given_up == 1 ? " task that was" : " tasks that were",
+                                       " given up while it was away");
   const auto node = state_->UpdateNode(info.name(), [&](v1::Node& node, EventDrafts& events) {
-    const v1::NodeState state = node.cordoned() ? v1::CORDONED : v1::READY;
+    const v1::NodeState state = node.cordoned()    ? v1::CORDONED
+                                : num_given_up > 0 ? v1::NOT_READY
+                                                   : v1::READY;
     const bool known = node.has_joined();
-    if (known && node.state() == state && node.incarnation() == request.incarnation() &&
+    if (known && node.state() == state && node.message() == message &&
+        node.incarnation() == request.incarnation() &&
         google::protobuf::util::MessageDifferencer::Equals(node.info(), info)) {
       return false;
     }
@@ -170,7 +192,7 @@ absl::Status NodeSessions::RecordNode(const v1::HeartbeatRequest& request) {
     }
     *node.mutable_info() = info;
     node.set_state(state);
-    node.set_message("");
+    node.set_message(message);
     node.set_incarnation(request.incarnation());
     SetTime(node.mutable_last_heartbeat(), state_->Now());
     return true;
@@ -186,7 +208,11 @@ absl::Status NodeSessions::ApplyReports(const v1::HeartbeatRequest& request) {
     by_job[report.job_id()].push_back(Cleaned(report));
     reported.insert(TaskKey(report.job_id(), report.rank(), report.attempt()));
   }
-  const std::vector<JobRecord> jobs = state_->jobs().All();
+  std::vector<std::string> ids = state_->job_index().OnNode(name);
+  for (const auto& [id, reports] : by_job) ids.push_back(id);
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  const std::vector<JobRecord> jobs = state_->FindJobs(ids);
   // Only an agent that has seen the present desired tasks can be believed when it does not name
   // one. Read after the jobs.
   const bool up_to_date = request.seen_revision() >= state_->DesiredRevision(name);
@@ -261,7 +287,7 @@ absl::StatusOr<v1::HeartbeatResponse> NodeSessions::Answer(const v1::HeartbeatRe
   response.set_lease_ms(absl::ToInt64Milliseconds(options_->lease));
   // Read before the jobs: the answer may be newer than its revision, never older.
   response.set_desired_revision(state_->DesiredRevision(name));
-  for (const JobRecord& job : state_->jobs().All()) {
+  for (const JobRecord& job : state_->JobsOnNode(name)) {
     for (const v1::Task& task : job.value->tasks()) {
       if (task.node() != name || !IsDesired(task)) continue;
       ASSIGN_OR_RETURN(*response.add_desired(), Assign(*job.value, task));
@@ -330,7 +356,7 @@ absl::Status NodeSessions::TakeEvents(const v1::TaskName& task,
                                              event.message.empty() ? "" : ": ", event.message),
                                 failed ? "error" : "info"});
               if (event.kind == "checkpoint.saved" && task.attempt() == job.attempt()) {
-                job.set_last_checkpoint(event.path);
+                ApplyCheckpoint(job, event.path, state_->Now(), events);
               }
             }
             return true;
@@ -389,14 +415,13 @@ absl::StatusOr<v1::Node> NodeSessions::Get(const std::string& name) const {
     return absl::NotFoundError(absl::StrCat("no node ", name.substr(0, kNameLengthMax),
                                             "; `oneai node list` shows what there is"));
   }
-  return Describe(*node.value, state_->jobs().All());
+  return Describe(*node.value, state_->JobsOnNode(name));
 }
 
 std::vector<v1::Node> NodeSessions::List() const {
-  const std::vector<JobRecord> jobs = state_->jobs().All();
   std::vector<v1::Node> nodes;
   for (const Record<v1::Node>& node : state_->nodes().All())
-    nodes.push_back(Describe(*node.value, jobs));
+    nodes.push_back(Describe(*node.value, state_->JobsOnNode(node.value->info().name())));
   return nodes;
 }
 

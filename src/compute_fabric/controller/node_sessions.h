@@ -77,6 +77,8 @@ class NodeSessions {
 
   absl::Status Enter(const std::string& name, const std::string& incarnation);
   void Leave(const std::string& name);
+  // Tasks that run on the node although their record has given them up.
+  int NumGivenUp(const v1::HeartbeatRequest& request) const;
   absl::Status RecordNode(const v1::HeartbeatRequest& request);
   absl::Status ApplyReports(const v1::HeartbeatRequest& request);
   void WaitForWork(const v1::HeartbeatRequest& request, absl::FunctionRef<bool()> cancelled) const;

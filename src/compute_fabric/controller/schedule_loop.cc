@@ -7,6 +7,7 @@
 #include "base/log/log.h"
 #include "base/status.h"
 #include "compute_fabric/controller/cluster_view.h"
+#include "compute_fabric/controller/job_gates.h"
 #include "compute_fabric/first_scheduler/plan.h"
 #include "compute_fabric/jobs/job_spec.h"
 #include "compute_fabric/jobs/job_state.h"
@@ -20,6 +21,10 @@ constexpr int64_t kLastOutputBytes = 2048;
 constexpr int kLastOutputLines = 12;
 // How long after a failure its output may still be on the way from the node.
 constexpr absl::Duration kLastOutputWait = absl::Seconds(3);
+
+// From the announcement that an attempt is given up until a cut-off agent has read it: it looks
+// once a second.
+constexpr absl::Duration kNoticeLossMax = absl::Seconds(3);
 
 const Record<v1::Node>* FindNode(const std::vector<Record<v1::Node>>& nodes,
                                  const std::string& name) {
@@ -85,10 +90,11 @@ absl::Status ScheduleLoop::Step() {
 }
 
 // A controller that was suspended, or whose clock jumped ahead, heard nobody in that time: it must
-// not blame the nodes.
+// not blame the nodes. After a jump back leases would last longer by as much.
 void ScheduleLoop::NoticePause(absl::Time now) {
   const absl::Duration gap = now - last_step_;
-  if (last_step_ != absl::InfinitePast() && gap > options_->lease / 2) sessions_->ExtendLeases(gap);
+  const bool jumped = gap > options_->lease / 2 || gap < absl::ZeroDuration();
+  if (last_step_ != absl::InfinitePast() && jumped) sessions_->ExtendLeases(gap);
   last_step_ = now;
 }
 
@@ -120,13 +126,17 @@ absl::Status ScheduleLoop::JudgeNodes(absl::Time now) {
 
 absl::Status ScheduleLoop::LoseTasks(const std::string& node, absl::Time lease_end,
                                      absl::Time now) {
-  for (const JobRecord& record : state_->jobs().All()) {
-    const bool affected = std::any_of(
-        record.value->tasks().begin(), record.value->tasks().end(),
-        [&](const v1::Task& task) { return task.node() == node && IsActive(task.state()); });
-    if (!affected) continue;
-    // The fence only begins to stop a task; until its grace is over it may still run.
-    if (now < lease_end + options_->node_fence + GraceOf(record.value->spec())) continue;
+  for (const JobRecord& record : state_->JobsOnNode(node)) {
+    const v1::Job& lost = *record.value;
+    // A node that is only cut off must first learn that its attempt is given up.
+    const absl::StatusOr<absl::Time> announced = AnnounceLoss(lost, node, now);
+    if (!announced.ok()) {
+      Log::Warning("cannot announce that an attempt is given up; its job waits",
+                   {{"job", lost.id()}, {"error", announced.status()}});
+      continue;
+    }
+    // Fence and announcement only begin to stop a task; until its grace is over it may still run.
+    if (now < *announced + kNoticeLossMax + GraceOf(lost.spec())) continue;
     RETURN_IF_ERROR(state_
                         ->UpdateJob(record.value->id(),
                                     [&](v1::Job& job, EventDrafts& events) {
@@ -148,18 +158,59 @@ absl::Status ScheduleLoop::LoseTasks(const std::string& node, absl::Time lease_e
 }
 
 absl::Status ScheduleLoop::AdvanceJobs(absl::Time now) {
-  for (const JobRecord& record : state_->jobs().All()) {
-    const v1::Job& job = *record.value;
-    if (IsFinished(job.state())) {
-      RETURN_IF_ERROR(ShowLastOutput(job, now));
-      continue;
+  for (const std::string& id : state_->job_index().TakeChanged()) to_advance_.insert(id);
+  for (std::string& id : timers_.TakeDue(now)) to_advance_.insert(std::move(id));
+  // Jobs that end here may let others go on, which then are added behind or taken next time.
+  while (!to_advance_.empty()) {
+    const std::string id = *to_advance_.begin();
+    const JobRecord record = state_->jobs().Find(id);
+    if (record.value == nullptr || IsFinished(record.value->state())) {
+      timers_.Remove(id);
+      if (record.value != nullptr) NoticeEnd(*record.value);
+    } else {
+      // On an error it stays for the next round.
+      RETURN_IF_ERROR(AdvanceJob(record, now));
     }
-    RETURN_IF_ERROR(
-        state_
-            ->UpdateJob(job.id(), [&](v1::Job& copy,
-                                      EventDrafts& events) { return Advance(copy, now, events); })
-            .status());
+    to_advance_.erase(id);
   }
+  for (const std::string& id :
+       std::vector<std::string>(awaiting_output_.begin(), awaiting_output_.end())) {
+    const JobRecord record = state_->jobs().Find(id);
+    const bool waits = record.value != nullptr && record.value->state() == v1::FAILED &&
+                       record.value->reasons_size() == 1 &&
+                       now - GetTime(record.value->ended()) <= 2 * kLastOutputWait;
+    if (!waits) {
+      awaiting_output_.erase(id);
+    } else {
+      RETURN_IF_ERROR(ShowLastOutput(*record.value, now));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void ScheduleLoop::NoticeEnd(const v1::Job& job) {
+  if (job.state() == v1::FAILED && job.stop_cause() == v1::STOP_TASK_FAILED)
+    awaiting_output_.insert(job.id());
+  if (job.state() == v1::SUCCEEDED) return;
+  for (const std::string& whom : {job.id(), job.array_id()}) {
+    if (whom.empty()) continue;
+    for (std::string& id : state_->job_index().DependentsOf(whom))
+      to_advance_.insert(std::move(id));
+  }
+}
+
+absl::Status ScheduleLoop::AdvanceJob(const JobRecord& record, absl::Time now) {
+  const std::string never =
+      record.value->spec().depends_on_size() > 0 && record.value->state() == v1::PENDING
+          ? NeverRunsBecause(*state_, *record.value)
+          : "";
+  ASSIGN_OR_RETURN(const JobRecord after,
+                   state_->UpdateJob(record.value->id(), [&](v1::Job& copy, EventDrafts& events) {
+                     bool changed = !never.empty() && ApplyCancel(copy, never, now, events);
+                     changed |= Advance(copy, now, events);
+                     return changed;
+                   }));
+  timers_.Set(record.value->id(), NextAdvanceTime(*after.value, now));
   return absl::OkStatus();
 }
 
@@ -192,7 +243,12 @@ absl::Status ScheduleLoop::ShowLastOutput(const v1::Job& job, absl::Time now) {
 }
 
 absl::Status ScheduleLoop::PlaceJobs(absl::Time now) {
-  const std::vector<JobRecord> jobs = state_->jobs().All();
+  std::vector<JobRecord> jobs = state_->FindJobs(state_->job_index().Unfinished());
+  for (const JobRecord& job : jobs) {
+    const std::vector<std::string> gates = GatesOf(*state_, *job.value);
+    if (!gates.empty()) RETURN_IF_ERROR(SetReasons(job.value->id(), gates, now));
+  }
+  std::erase_if(jobs, [&](const JobRecord& job) { return !GatesOf(*state_, *job.value).empty(); });
   const std::vector<Record<v1::Node>> nodes = state_->nodes().All();
   const ClusterSnapshot snapshot = MakeSnapshot(jobs, nodes, state_->queues().All(), now);
   if (snapshot.pending.empty()) return absl::OkStatus();
@@ -221,6 +277,20 @@ absl::Status ScheduleLoop::SetReasons(const std::string& job_id,
                     return true;
                   })
       .status();
+}
+
+absl::StatusOr<absl::Time> ScheduleLoop::AnnounceLoss(const v1::Job& job, const std::string& node,
+                                                      absl::Time now) {
+  const auto known = announced_losses_.find({job.id(), node, job.attempt()});
+  if (known != announced_losses_.end() && known->second <= now) return known->second;
+  for (const v1::Task& task : job.tasks()) {
+    if (task.node() != node || !IsActive(task.state())) continue;
+    const std::optional<int> rank = job.spec().gang() ? std::nullopt : std::optional(task.rank());
+    RETURN_IF_ERROR(options_->folders->Create(job.artifact_dir()));
+    RETURN_IF_ERROR(options_->folders->Announce(job.artifact_dir(), rank, task.attempt() + 1));
+  }
+  announced_losses_[{job.id(), node, job.attempt()}] = now;
+  return now;
 }
 
 // A successor is announced on shared storage before it exists. First attempts succeed nobody.
@@ -256,13 +326,13 @@ absl::Status ScheduleLoop::CommitPlacement(const JobPlacement& placement,
   }
   RETURN_IF_ERROR(options_->folders->Create(job->value->artifact_dir()));
   RETURN_IF_ERROR(AnnounceAttempts(*job->value, placement));
-  return state_->CommitPlacement(*job, placement, used).status();
+  return state_->CommitPlacements({{*job, placement, used}});
 }
 
 // Endpoints are changed in one transaction each; what follows from it for their jobs is reconciled
 // here, so that a crash in between leaves nothing behind.
 absl::Status ScheduleLoop::ReconcileEndpoints(absl::Time now) {
-  for (const JobRecord& record : state_->jobs().All()) {
+  for (const JobRecord& record : state_->FindJobs(state_->job_index().Serving())) {
     const v1::Job& job = *record.value;
     const auto label = job.spec().labels().find(kEndpointLabel);
     if (IsFinished(job.state()) || label == job.spec().labels().end() ||

@@ -7,13 +7,17 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <thread>
+#include <tuple>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "compute_fabric/controller/fabric_state.h"
 #include "compute_fabric/controller/hooks.h"
+#include "compute_fabric/controller/job_timers.h"
 #include "compute_fabric/controller/node_sessions.h"
 #include "compute_fabric/joblog/log_store.h"
 
@@ -40,7 +44,13 @@ class ScheduleLoop {
   void NoticePause(absl::Time now);
   absl::Status JudgeNodes(absl::Time now);
   absl::Status LoseTasks(const std::string& node, absl::Time lease_end, absl::Time now);
+  // Walks the jobs that changed or whose time has come.
+  // Says on shared storage that the job's tasks on `node` will have successors; when that was done.
+  absl::StatusOr<absl::Time> AnnounceLoss(const v1::Job& job, const std::string& node,
+                                          absl::Time now);
   absl::Status AdvanceJobs(absl::Time now);
+  absl::Status AdvanceJob(const JobRecord& record, absl::Time now);
+  void NoticeEnd(const v1::Job& job);
   absl::Status ShowLastOutput(const v1::Job& job, absl::Time now);
   absl::Status PlaceJobs(absl::Time now);
   absl::Status CommitPlacement(const JobPlacement& placement, const std::vector<JobRecord>& jobs,
@@ -55,6 +65,12 @@ class ScheduleLoop {
   const LogStore* const logs_;
   const ControllerOptions* const options_;
   absl::Time last_step_ = absl::InfinitePast();
+  // By job, node and attempt.
+  std::map<std::tuple<std::string, std::string, int>, absl::Time> announced_losses_;
+  JobTimers timers_;
+  absl::btree_set<std::string> to_advance_;
+  // Failed jobs whose last output may still be on its way.
+  absl::btree_set<std::string> awaiting_output_;
 
   absl::Mutex mu_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;

@@ -2,8 +2,10 @@
 
 #include <map>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "compute_fabric/jobs/job_lifecycle.h"
 #include "compute_fabric/jobs/job_spec.h"
 
 namespace oneai::fabric {
@@ -33,7 +35,7 @@ void SetGangEnvironment(const v1::Job& job, const v1::Task& task,
                         google::protobuf::Map<std::string, std::string>& env) {
   const GangPosition position = PositionOf(job, task);
   env["RANK"] = absl::StrCat(task.rank());
-  env["WORLD_SIZE"] = absl::StrCat(job.spec().num_tasks());
+  env["WORLD_SIZE"] = absl::StrCat(NumTasks(job));
   env["LOCAL_RANK"] = absl::StrCat(position.local_rank);
   env["LOCAL_WORLD_SIZE"] = absl::StrCat(position.local_world_size);
   env["NODE_RANK"] = absl::StrCat(position.node_rank);
@@ -56,6 +58,11 @@ v1::TaskAssignment MakeAssignment(const v1::Job& job, const v1::Task& task,
   *assignment.mutable_ports() = task.ports();
   assignment.set_grace_ms(absl::ToInt64Milliseconds(GraceOf(job.spec())));
   assignment.set_config_json(job.spec().config_json());
+  *assignment.mutable_grants() = task.grants();
+  assignment.set_warning_signal(job.spec().preemption().warning_signal());
+  assignment.set_warned(job.warned_unix_ms() > 0);
+  assignment.set_disk_bytes(job.spec().disk_bytes());
+  assignment.set_processes_max(job.spec().processes_max());
 
   auto& env = *assignment.mutable_env();
   env = job.spec().env();
@@ -69,6 +76,14 @@ v1::TaskAssignment MakeAssignment(const v1::Job& job, const v1::Task& task,
     env["LOCAL_WORLD_SIZE"] = "1";
     env["NODE_RANK"] = absl::StrCat(task.rank());
   }
+  if (job.spec().num_tasks_min() > 0)
+    env["ONEAI_NUM_TASKS_MAX"] = absl::StrCat(job.spec().num_tasks());
+  if (!job.array_id().empty()) {
+    env["ONEAI_ARRAY_ID"] = job.array_id();
+    env["ONEAI_ARRAY_INDEX"] = absl::StrCat(job.array_index());
+  }
+  for (const auto& [name, value] : job.sweep_values())
+    env[absl::StrCat("ONEAI_SWEEP_", absl::AsciiStrToUpper(name))] = value;
   env["ONEAI_JOB_ID"] = job.id();
   env["ONEAI_JOB_NAME"] = job.spec().name();
   env["ONEAI_PROJECT"] = job.spec().project();

@@ -66,17 +66,29 @@ class VersionedTable {
     return all;
   }
 
+  // Rises with every change.
+  int64_t version() const {
+    absl::MutexLock lock(&mu_);
+    return version_;
+  }
+  int64_t size() const {
+    absl::MutexLock lock(&mu_);
+    return static_cast<int64_t>(records_.size());
+  }
+
   // Takes a committed value; an older one than is here is dropped, because commits are installed in
   // any order.
   void Install(const std::string& id, std::shared_ptr<const Message> value, int64_t revision) {
     absl::MutexLock lock(&mu_);
     Record<Message>& record = records_[id];
-    if (revision > record.revision) record = {std::move(value), revision};
+    if (revision <= record.revision) return;
+    record = {std::move(value), revision};
+    ++version_;
   }
 
   void Erase(const std::string& id) {
     absl::MutexLock lock(&mu_);
-    records_.erase(id);
+    version_ += static_cast<int64_t>(records_.erase(id));
   }
 
  private:
@@ -95,6 +107,7 @@ class VersionedTable {
   const std::string prefix_;
   mutable absl::Mutex mu_;
   std::map<std::string, Record<Message>> records_ ABSL_GUARDED_BY(mu_);
+  int64_t version_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace oneai::fabric
