@@ -112,7 +112,7 @@ int64_t Search::RoomOn(NodeIndex node, const AlternativeRoom& alternative,
 Rooms Search::RoomsOn(NodeIndex node, const AlternativeRoom& alternative) const {
   Rooms rooms;
   const NodeState& state = state_.cluster.node(node);
-  if (level_ == TopologyLevel::kNvlink) {
+  if (level_ == TopologyLevel::kNvlink && alternative.device != nullptr) {
     for (const DeviceState& device : state.devices) {
       const bool seen = std::any_of(rooms.begin(), rooms.end(),
                                     [&](const auto& r) { return r.first == device.domain; });
@@ -122,7 +122,8 @@ Rooms Search::RoomsOn(NodeIndex node, const AlternativeRoom& alternative) const 
     return rooms;
   }
   int32_t group = 0;
-  if (level_ == TopologyLevel::kHost) group = node;
+  // Tasks without devices know no NVLink: their host is as near as they get.
+  if (level_ == TopologyLevel::kHost || level_ == TopologyLevel::kNvlink) group = node;
   if (level_ == TopologyLevel::kRack || level_ == TopologyLevel::kZone) {
     group = state.domain[static_cast<size_t>(*level_)];
   }
