@@ -189,6 +189,14 @@ void HeldTasks::Add(const ClusterState& cluster, const std::vector<TaskPlacement
   }
 }
 
+void HeldTasks::Add(const ClusterState& cluster, const std::vector<NodeChoice>& choices) {
+  for (const NodeChoice& choice : choices) {
+    on_node[choice.node] += choice.num_tasks;
+    on_rack[cluster.node(choice.node).domain[static_cast<int>(TopologyLevel::kRack)]] +=
+        choice.num_tasks;
+  }
+}
+
 int32_t HeldTasks::OnNode(NodeIndex node) const {
   const auto it = on_node.find(node);
   return it == on_node.end() ? 0 : it->second;

@@ -29,6 +29,7 @@ struct HeldTasks {
   absl::flat_hash_map<int32_t, int32_t> on_rack;
 
   void Add(const ClusterState& cluster, const std::vector<TaskPlacement>& tasks);
+  void Add(const ClusterState& cluster, const std::vector<NodeChoice>& choices);
   int32_t OnNode(NodeIndex node) const;
   int32_t OnRack(int32_t rack) const;
 };

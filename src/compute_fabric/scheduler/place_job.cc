@@ -39,8 +39,8 @@ class Placement {
   int most_ = 0;
   HeldTasks held_;
   std::vector<TaskPlacement> tasks_;
-  bool quota_admitted_ = false;  // least_ tasks with some alternative
-  bool gate_refused_ = false;    // a node with room
+  bool quota_refused_ = false;  // to some alternative
+  bool gate_refused_ = false;   // a node with room
 };
 
 Placement::Alternatives Placement::AlternativesInOrder() const {
@@ -117,8 +117,8 @@ bool Placement::PlaceWithOneKind(const Alternatives& alternatives) {
   double best_value = 0;
   for (const DeviceAlternative* device : alternatives) {
     const int admitted = NumAdmitted(device, most_);
+    quota_refused_ = quota_refused_ || admitted < least_;
     if (admitted < least_) continue;
-    quota_admitted_ = true;
     std::vector<NodeChoice> choices = Choose(device, least_, admitted);
     const int64_t num_tasks = NumTasks(choices);
     if (num_tasks < least_) continue;
@@ -141,8 +141,8 @@ void Placement::PlaceWithAnyKind(const Alternatives& alternatives) {
   for (const DeviceAlternative* device : alternatives) {
     if (NumLeft() == 0) return;
     const int admitted = NumAdmitted(device, NumLeft());
+    quota_refused_ = quota_refused_ || admitted == 0;
     if (admitted == 0) continue;
-    if (!job_.gang) quota_admitted_ = true;
     Commit(device, Choose(device, 1, admitted));
   }
 }
@@ -168,7 +168,7 @@ PlaceOutcome Placement::Run() {
   }
   if (static_cast<int>(tasks_.size()) < least_) {
     state_.cluster.RollbackTo(mark);
-    if (!quota_admitted_) return {{}, Blocker::kQuota};
+    if (quota_refused_) return {{}, Blocker::kQuota};
     return {{}, gate_refused_ ? Blocker::kGate : Blocker::kNoRoom};
   }
   state_.queues.Charge(job_.queue, AmountsOfTasks(job_.shape, tasks_));

@@ -29,7 +29,7 @@ struct PlaceRequest {
 struct PlaceOutcome {
   enum class Blocker {
     kNone,
-    kQuota,   // the queue admits fewer than tasks_min, with any alternative
+    kQuota,   // the queue admits fewer than tasks_min, at least with some alternative
     kNoRoom,  // too few nodes have room, whoever asks
     kGate,    // nodes have room that may_use refuses to this job
   };

@@ -74,8 +74,9 @@ bool IsHeld(const TopologyRequest& request, const Domain& domain) {
 }
 
 std::vector<NodeChoice> ChooseWithin(const TopologyRequest& request, const Domain& domain,
-                                     int32_t num_tasks) {
+                                     int32_t num_tasks, const HeldTasks& held) {
   ChoiceRequest choice = request.choice;
+  choice.held = &held;
   choice.num_tasks = num_tasks;
   int32_t most = 0;
   for (const Candidate& member : domain.members) most = std::max(most, member.num_fit);
@@ -110,7 +111,8 @@ std::vector<NodeChoice> ChooseOneDomain(const TopologyRequest& request,
   std::vector<NodeChoice> best;
   int64_t best_tasks = request.num_tasks_min - 1;
   const auto try_domain = [&](const Domain& domain) {
-    std::vector<NodeChoice> choices = ChooseWithin(request, domain, request.choice.num_tasks);
+    std::vector<NodeChoice> choices =
+        ChooseWithin(request, domain, request.choice.num_tasks, *request.choice.held);
     const int64_t num_tasks = NumTasks(choices);
     if (num_tasks <= best_tasks) return;
     best_tasks = num_tasks;
@@ -137,6 +139,7 @@ std::vector<NodeChoice> ChooseOneDomain(const TopologyRequest& request,
 std::vector<NodeChoice> ChooseFewDomains(const TopologyRequest& request,
                                          std::vector<Domain> domains) {
   std::vector<NodeChoice> choices;
+  HeldTasks held = *request.choice.held;  // and what is chosen: a node may be in several domains
   int64_t left = request.choice.num_tasks;
   while (left > 0 && !domains.empty()) {
     const std::vector<const Domain*> fitting = WithRoom(request, domains, left);
@@ -148,8 +151,10 @@ std::vector<NodeChoice> ChooseFewDomains(const TopologyRequest& request,
             return a.room < b.room;
           });
     }
-    const std::vector<NodeChoice> part = ChooseWithin(request, *next, static_cast<int32_t>(left));
+    const std::vector<NodeChoice> part =
+        ChooseWithin(request, *next, static_cast<int32_t>(left), held);
     left -= NumTasks(part);
+    held.Add(*request.choice.cluster, part);
     choices.insert(choices.end(), part.begin(), part.end());
     domains.erase(domains.begin() + (next - domains.data()));
   }
@@ -170,7 +175,8 @@ std::vector<NodeChoice> ChooseInDomains(const TopologyRequest& request,
     return ChooseOneDomain(request, domains);
   }
   for (const Domain* domain : WithRoom(request, domains, request.choice.num_tasks)) {
-    std::vector<NodeChoice> choices = ChooseWithin(request, *domain, request.choice.num_tasks);
+    std::vector<NodeChoice> choices =
+        ChooseWithin(request, *domain, request.choice.num_tasks, *request.choice.held);
     if (NumTasks(choices) == request.choice.num_tasks) return choices;
   }
   return ChooseFewDomains(request, std::move(domains));
