@@ -1,10 +1,14 @@
 // oneai-controller: the control plane in one process. This file only wires: settings, store,
 // identity, data, registry, fabric, web.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -13,10 +17,13 @@
 #include "base/grpc/server.h"
 #include "base/log/log.h"
 #include "base/status.h"
+#include "base/store/etcd_store.h"
+#include "base/store/fenced_store.h"
 #include "base/store/sqlite_store.h"
 #include "compute_fabric/controller/controller.h"
 #include "controller/auth_service.h"
 #include "controller/fabric_metrics.h"
+#include "controller/leadership.h"
 #include "controller/web/web_server.h"
 #include "controller/wiring.h"
 #include "model_platform/registry/registry_service.h"
@@ -26,7 +33,13 @@ namespace oneai {
 namespace {
 
 struct Flags {
+  std::string name = "controller";
   std::string state_dir;
+  std::string shared_dir;         // empty: state_dir
+  std::vector<std::string> etcd;  // host:port; empty: SQLite in state_dir, and no other controller
+  std::string etcd_prefix = "oneai";
+  TlsFiles etcd_tls;  // empty: plain text, which only the loopback may carry
+  double leader_lease_seconds = 2;
   std::string listen = "127.0.0.1:7400";
   std::string web = "127.0.0.1:7480";
   TlsFiles tls;
@@ -38,6 +51,7 @@ struct Flags {
 };
 
 volatile std::sig_atomic_t g_stop = 0;
+constexpr int kExitLeadershipLost = 75;  // sysexits EX_TEMPFAIL: start me again
 
 // Unavailable with the way out, for whatever the operating system says.
 absl::Status MakeFolder(const std::filesystem::path& path) {
@@ -73,6 +87,12 @@ absl::Status PublishEndpoints(const std::filesystem::path& state_dir, const std:
   return WriteFileAtomically(state_dir / "endpoints.json", json.dump() + "\n");
 }
 
+// A standby has no address: nobody can reach it until it leads.
+absl::Status PublishStandby(const std::filesystem::path& state_dir) {
+  const nlohmann::ordered_json json = {{"standby", true}};
+  return WriteFileAtomically(state_dir / "endpoints.json", json.dump() + "\n");
+}
+
 platform::AuditSink AuditRegistry(gov::AuditLog* audit) {
   return [audit](const platform::RegistryAudit& entry) {
     const absl::Status written = audit->Append(
@@ -95,46 +115,51 @@ platform::ArtifactGuard GuardArtifacts(const Store* store) {
   };
 }
 
-absl::Status Run(const Flags& flags) {
-  const std::filesystem::path state = flags.state_dir;
+// Where artifacts, models, data and logs are. Whoever leads must find them: with several
+// controllers the folder is on storage that all of them see.
+std::filesystem::path SharedDir(const Flags& flags) {
+  return flags.shared_dir.empty() ? flags.state_dir : flags.shared_dir;
+}
+
+// Serves from `store` until it is told to stop. `leadership`: null when there is no other
+// controller.
+absl::Status Serve(const Flags& flags, const TlsCredentials& tls, const CertificateAuthority& ca,
+                   Store* store, const Leadership* leadership) {
+  const std::filesystem::path shared = SharedDir(flags);
   for (const char* sub : {"", "artifacts", "registry", "data", "logs"})
-    RETURN_IF_ERROR(MakeFolder(state / sub));
-  ASSIGN_OR_RETURN(const TlsCredentials tls, LoadTlsCredentials(flags.tls));
-  ASSIGN_OR_RETURN(const CertificateAuthority ca, CertificateAuthority::Load(flags.ca_dir));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Store> store,
-                   SqliteStore::Open((state / "store.db").string()));
+    RETURN_IF_ERROR(MakeFolder(shared / sub));
   const Clock* const clock = Clock::Real();
 
-  TokenStore tokens(store.get(), clock);
+  TokenStore tokens(store, clock);
   RETURN_IF_ERROR(MakeFirstAdmin(tokens, flags.first_admin_token));
-  ASSIGN_OR_RETURN(const std::unique_ptr<gov::AuditLog> audit,
-                   gov::AuditLog::Open(store.get(), clock));
+  ASSIGN_OR_RETURN(const std::unique_ptr<gov::AuditLog> audit, gov::AuditLog::Open(store, clock));
   ASSIGN_OR_RETURN(const std::unique_ptr<gov::Catalog> catalog,
-                   gov::Catalog::Open(store.get(), clock, state / "data"));
-  gov::DataGovernance governance(store.get(), clock, catalog.get(), audit.get());
+                   gov::Catalog::Open(store, clock, shared / "data"));
+  gov::DataGovernance governance(store, clock, catalog.get(), audit.get());
   RETURN_IF_ERROR(governance.InstallDefaultRules());
   ASSIGN_OR_RETURN(
       const std::unique_ptr<platform::ModelRegistry> registry,
-      platform::ModelRegistry::Open(store.get(), clock, state / "artifacts", state / "registry"));
+      platform::ModelRegistry::Open(store, clock, shared / "artifacts", shared / "registry"));
 
   fabric::ControllerOptions options;
-  options.log_dir = state / "logs";
-  options.artifact_dir = std::filesystem::absolute(state / "artifacts");
-  options.registry_dir = std::filesystem::absolute(state / "registry");
+  options.log_dir = shared / "logs";
+  options.artifact_dir = std::filesystem::absolute(shared / "artifacts");
+  options.registry_dir = std::filesystem::absolute(shared / "registry");
   options.lease = absl::Seconds(flags.lease_seconds);
   options.node_fence = absl::Seconds(flags.node_fence_seconds);
   ASSIGN_OR_RETURN(
       const std::unique_ptr<fabric::Controller> controller,
-      fabric::Controller::Create(store.get(), clock, options,
+      fabric::Controller::Create(store, clock, options,
                                  MakeHooks(&governance, registry.get(), audit.get(), ca)));
   const Authenticator authenticator(
-      &tokens, [&controller](const std::string& id) { return controller->JobIdentity(id); });
+      &tokens, [&controller](const std::string& id) { return controller->JobIdentity(id); },
+      leadership == nullptr ? ServingCheck() : [leadership] { return leadership->MayServe(); });
 
   LoginCodes codes(clock);
   gov::DataServiceImpl data_service(&governance, &authenticator);
   AuthServiceImpl auth_service(&tokens, &codes, audit.get(), &authenticator);
-  platform::RegistryServiceImpl registry_service(
-      registry.get(), &authenticator, AuditRegistry(audit.get()), GuardArtifacts(store.get()));
+  platform::RegistryServiceImpl registry_service(registry.get(), &authenticator,
+                                                 AuditRegistry(audit.get()), GuardArtifacts(store));
   std::vector<grpc::Service*> services = controller->services(&authenticator);
   services.insert(services.end(), {&data_service, &registry_service, &auth_service});
   GrpcServerOptions grpc_options;
@@ -160,7 +185,7 @@ absl::Status Run(const Flags& flags) {
   ASSIGN_OR_RETURN(const std::unique_ptr<WebServer> web,
                    WebServer::Start(web_options, &tokens, &codes));
 
-  RETURN_IF_ERROR(PublishEndpoints(state, address,
+  RETURN_IF_ERROR(PublishEndpoints(flags.state_dir, address,
                                    absl::StrCat("https://", web_options.host, ":", web->port())));
   Log::Info("controller serves", {{"grpc", address}, {"web_port", web->port()}});
   while (g_stop == 0) absl::SleepFor(absl::Milliseconds(50));
@@ -169,6 +194,63 @@ absl::Status Run(const Flags& flags) {
   controller->Stop();
   server->Stop(absl::Seconds(5));
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Store>> OpenEtcd(const Flags& flags) {
+  EtcdOptions options;
+  options.endpoints = flags.etcd;
+  options.prefix = flags.etcd_prefix;
+  if (!flags.etcd_tls.ca.empty()) {
+    ASSIGN_OR_RETURN(options.tls, LoadTlsCredentials(flags.etcd_tls));
+    return EtcdStore::Open(options);
+  }
+  for (const std::string& endpoint : flags.etcd) {
+    if (absl::StartsWith(endpoint, "127.0.0.1:") || absl::StartsWith(endpoint, "localhost:"))
+      continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--etcd ", endpoint,
+                     " is not on this machine: give --etcd-ca, --etcd-cert "
+                     "and --etcd-key, for the fabric's whole state goes over this connection"));
+  }
+  return EtcdStore::Open(options);
+}
+
+// One of several controllers: waits for its turn, then serves until it is told to stop or leads no
+// more. Then the process ends at once, whatever its threads are at: a successor may lead already,
+// and a fresh process knows nothing that is out of date.
+absl::Status RunReplicated(const Flags& flags, const TlsCredentials& tls,
+                           const CertificateAuthority& ca) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Store> store, OpenEtcd(flags));
+  LeadershipOptions options;
+  options.self = {flags.name, flags.listen, absl::StrCat("https://", flags.web)};
+  options.lease = absl::Seconds(flags.leader_lease_seconds);
+  RETURN_IF_ERROR(PublishStandby(flags.state_dir));
+  absl::StatusOr<std::unique_ptr<Leadership>> leadership = Leadership::Campaign(
+      store.get(), options, [] { return g_stop != 0; },
+      [](const Leader& leader) {
+        Log::Info("standing by", {{"leader", leader.name}, {"grpc", leader.grpc}});
+      });
+  if (absl::IsCancelled(leadership.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(leadership.status());
+  Log::Info("leads", {{"name", flags.name}, {"fence", (*leadership)->fence_revision()}});
+  (*leadership)->Keep([] {
+    Log::Error("the lease was not renewed in time; leads no more");
+    _exit(kExitLeadershipLost);
+  });
+  const std::unique_ptr<Store> fenced =
+      NewFencedStore(store.get(), kLeaderKey, (*leadership)->fence_revision());
+  return Serve(flags, tls, ca, fenced.get(), leadership->get());
+}
+
+absl::Status Run(const Flags& flags) {
+  RETURN_IF_ERROR(MakeFolder(flags.state_dir));
+  ASSIGN_OR_RETURN(const TlsCredentials tls, LoadTlsCredentials(flags.tls));
+  ASSIGN_OR_RETURN(const CertificateAuthority ca, CertificateAuthority::Load(flags.ca_dir));
+  if (!flags.etcd.empty()) return RunReplicated(flags, tls, ca);
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<Store> store,
+      SqliteStore::Open((std::filesystem::path(flags.state_dir) / "store.db").string()));
+  return Serve(flags, tls, ca, store.get(), nullptr);
 }
 
 int Main(int argc, char** argv) {
@@ -184,6 +266,24 @@ int Main(int argc, char** argv) {
       ->required();
   app.add_option("--first-admin-token", flags.first_admin_token,
                  "where the first start writes an admin's token");
+  app.add_option("--name", flags.name, "of this controller among several");
+  app.add_option("--shared-dir", flags.shared_dir,
+                 "folder for artifacts, models, data and logs; with several controllers on storage "
+                 "that all of them see (default: the state folder)");
+  app.add_option("--etcd", flags.etcd,
+                 "host:port of every etcd member: state is there, and several controllers share it")
+      ->delimiter(',');
+  app.add_option("--etcd-prefix", flags.etcd_prefix, "this fabric's part of etcd's keys");
+  CLI::Option* etcd_ca = app.add_option("--etcd-ca", flags.etcd_tls.ca, "CA of etcd's members");
+  CLI::Option* etcd_cert =
+      app.add_option("--etcd-cert", flags.etcd_tls.certificate, "certificate for etcd");
+  CLI::Option* etcd_key = app.add_option("--etcd-key", flags.etcd_tls.private_key, "its key");
+  etcd_ca->needs(etcd_cert)->needs(etcd_key);
+  etcd_cert->needs(etcd_ca);
+  etcd_key->needs(etcd_ca);
+  app.add_option("--leader-lease-seconds", flags.leader_lease_seconds,
+                 "a silent leader is replaced after so long")
+      ->check(CLI::Range(1.0, 60.0));
   app.add_option("--log-file", flags.log_file, "log also to this file");
   app.add_option("--lease-seconds", flags.lease_seconds, "a node silent for so long is lost")
       ->check(CLI::Range(0.5, 3600.0));
