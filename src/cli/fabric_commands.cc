@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 #include <iostream>
+#include <optional>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -42,7 +43,6 @@ bool AllServe(const FabricPlan& plan) {
 // Waits until every component serves and every node has joined.
 absl::Status AwaitReady(const FabricPlan& plan, pid_t supervisor) {
   const absl::Time deadline = absl::Now() + absl::Seconds(60);
-  const size_t num_nodes = plan.components.size() - 2;
   while (absl::Now() < deadline) {
     const absl::StatusOr<UpState> state = ReadUpState(plan.dir);
     // The state of a supervisor that was killed says nothing about this one.
@@ -57,7 +57,7 @@ absl::Status AwaitReady(const FabricPlan& plan, pid_t supervisor) {
           for (const fabric::v1::Node& node : nodes->nodes())
             ready += node.state() == fabric::v1::READY || node.state() == fabric::v1::CORDONED;
         }
-        if (ready >= num_nodes) return absl::OkStatus();
+        if (ready >= plan.num_nodes) return absl::OkStatus();
       }
     }
     if (kill(supervisor, 0) != 0) {
@@ -101,6 +101,7 @@ int UpDetached(const FabricPlan& plan, const UpOptions& options) {
                 absl::StrCat(options.num_asic_nodes),
                 "--cpus",
                 absl::StrCat(options.cpus_per_node)};
+  if (options.ha) child.argv.push_back("--ha");
   child.env = CurrentEnvironment();
   child.output_file = (plan.dir / "logs" / "up.log").string();
   child.new_session = true;
@@ -134,8 +135,28 @@ int Down(const CommandContext& context) {
   return kExitOk;
 }
 
+// Which of the session's controllers answers: the leader. Nullopt: none does.
+std::optional<size_t> LeaderAmong(const Session& session) {
+  const auto stub = AuthService::NewStub(session.controller());
+  grpc::ClientContext context;
+  PrepareContext(context, absl::Seconds(5), session.token());
+  auth::v1::WhoAmIResponse response;
+  if (!stub->WhoAmI(&context, auth::v1::WhoAmIRequest(), &response).ok()) return std::nullopt;
+  const std::vector<std::string> addresses = absl::StrSplit(session.config().controller, ',');
+  for (size_t i = 0; i < addresses.size(); ++i) {
+    if (absl::EndsWith(context.peer(), addresses[i])) return i;
+  }
+  return std::nullopt;
+}
+
+// The leader's part of a list with commas; the whole list when no controller answers.
+std::string OfLeader(const std::string& listed, std::optional<size_t> leader) {
+  const std::vector<std::string> parts = absl::StrSplit(listed, ',');
+  return leader.has_value() && *leader < parts.size() ? parts[*leader] : listed;
+}
+
 std::string StatusJson(const std::filesystem::path& dir, const UpState& state,
-                       const ClientConfig* client) {
+                       const ClientConfig* client, std::optional<size_t> leader) {
   nlohmann::ordered_json json = {{"supervised", IsSupervised(dir)}, {"ready", state.ready}};
   json["components"] = nlohmann::ordered_json::array();
   for (const RunningComponent& component : state.components) {
@@ -144,7 +165,8 @@ std::string StatusJson(const std::filesystem::path& dir, const UpState& state,
   }
   if (client != nullptr) {
     json["controller"] = client->controller;
-    json["web"] = client->web;
+    if (leader.has_value()) json["leader"] = OfLeader(client->controller, leader);
+    json["web"] = OfLeader(client->web, leader);
     json["gateway_grpc"] = client->gateway_grpc;
     json["gateway_http"] = client->gateway_http;
   }
@@ -158,8 +180,14 @@ int Status(const CommandContext& context) {
     return Fail(absl::NotFoundError(
         absl::StrCat("no fabric runs in ", dir.string(), "; start one with `oneai up`")));
   const absl::StatusOr<ClientConfig> client = ReadClientConfig(dir);
+  const bool is_replicated = client.ok() && absl::StrContains(client->controller, ',');
+  std::optional<size_t> leader;
+  if (is_replicated) {
+    const absl::StatusOr<Session> session = context.Open();
+    if (session.ok()) leader = LeaderAmong(*session);
+  }
   if (context.json()) {
-    std::cout << StatusJson(dir, *state, client.ok() ? &*client : nullptr) << "\n";
+    std::cout << StatusJson(dir, *state, client.ok() ? &*client : nullptr, leader) << "\n";
     return kExitOk;
   }
   Table table({"COMPONENT", "PID", "STATE"});
@@ -170,8 +198,14 @@ int Status(const CommandContext& context) {
                IsAlive(component) ? "running" : "restarting"});
   }
   std::cout << table.ToString();
+  if (is_replicated) {
+    std::cout << "leader:    "
+              << (leader.has_value() ? OfLeader(client->controller, leader)
+                                     : "none answers; one is elected within seconds")
+              << "\n";
+  }
   if (client.ok()) {
-    std::cout << "dashboard: " << client->web
+    std::cout << "dashboard: " << OfLeader(client->web, leader)
               << "   (oneai ui)\ngateway:   " << client->gateway_http << "/v1, gRPC "
               << client->gateway_grpc << "\n";
   }
@@ -188,8 +222,8 @@ int Ui(const CommandContext& context) {
     std::cout << ToJson(*code);
     return kExitOk;
   }
-  std::cout << "dashboard:  " << session->config().web << "\nlogin code: " << code->code()
-            << "   (once, within 10 minutes)\n";
+  std::cout << "dashboard:  " << OfLeader(session->config().web, LeaderAmong(*session))
+            << "\nlogin code: " << code->code() << "   (once, within 10 minutes)\n";
   return kExitOk;
 }
 
@@ -330,6 +364,8 @@ void AddFabricCommands(CLI::App& app, CommandContext& context) {
   up->add_option("--nodes", flags->options.num_cpu_nodes, "CPU nodes (default 2)");
   up->add_option("--asic-nodes", flags->options.num_asic_nodes,
                  "nodes with an emulated inference ASIC (default 1)");
+  up->add_flag("--ha", flags->options.ha,
+               "three controllers over three etcd members: any one of each may die");
   up->add_option("--cpus", flags->options.cpus_per_node,
                  "cores each node offers (default: this machine's)");
   AddCommand(app, context, "down", "stop the fabric and its tasks; state stays",

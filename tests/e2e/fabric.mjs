@@ -35,8 +35,8 @@ export class Fabric {
     return JSON.parse(await this.cli("-o", "json", ...args));
   }
 
-  async up() {
-    await this.cli("up", "--detach", "--port-base", String(this.portBase), "--cpus", "2");
+  async up(...flags) {
+    await this.cli("up", "--detach", "--port-base", String(this.portBase), "--cpus", "2", ...flags);
     this.client = JSON.parse(readFileSync(join(this.dir, "client.json"), "utf8"));
     this.ca = readFileSync(this.client.ca);
   }

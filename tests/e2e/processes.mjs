@@ -10,7 +10,7 @@ function read(file) {
   }
 }
 
-// [{pid, role, name}] of everything that belongs to the fabric in `dir`. role: supervisor, controller, gateway, node, shim, rank
+// [{pid, role, name}] of everything that belongs to the fabric in `dir`. role: supervisor, controller, gateway, etcd, node, shim, rank
 // (what a shim started) or other; name: of the component, or <job>.<rank>.<attempt>.
 export function processesOf(dir) {
   const found = [];
@@ -26,9 +26,9 @@ export function processesOf(dir) {
     if (program === "oneai") {
       if (args.includes("up")) found.push({ pid, role: "supervisor", name: "supervisor" });
     } else if (program === "oneai-controller" || program === "oneai-gateway") {
-      found.push({ pid, role: program.slice(6), name: program.slice(6) });
-    } else if (program === "oneai-node") {
-      found.push({ pid, role: "node", name: value("--name") });
+      found.push({ pid, role: program.slice(6), name: args.includes("--name") ? value("--name") : program.slice(6) });
+    } else if (program === "oneai-node" || program === "etcd") {
+      found.push({ pid, role: program.replace("oneai-", ""), name: value("--name") });
     } else if (program === "oneai-shim") {
       found.push({ pid, role: "shim", name: basename(value("--task-dir")) });
     } else {

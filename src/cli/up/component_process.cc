@@ -30,9 +30,12 @@ std::vector<std::string> ReadStat(pid_t pid) {
   return fields;
 }
 
-// argv[0]'s file name and the value of --state-dir: what makes a component this one.
+// argv[0]'s file name and the value of --state-dir (etcd: --data-dir): what makes a component this
+// one.
 std::pair<std::string, std::string> KeyOf(const std::vector<std::string>& argv) {
-  const auto flag = std::find(argv.begin(), argv.end(), "--state-dir");
+  const auto flag = std::find_if(argv.begin(), argv.end(), [](const std::string& arg) {
+    return arg == "--state-dir" || arg == "--data-dir";
+  });
   if (flag == argv.end() || flag + 1 == argv.end()) return {};
   return {std::filesystem::path(argv[0]).filename().string(), *(flag + 1)};
 }

@@ -7,9 +7,11 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "base/auth/pki.h"
-#include "base/files/files.h"
+#include "absl/strings/str_join.h"
+#include "base/grpc/channel.h"
 #include "base/status.h"
+#include "cli/up/certificates.h"
+#include "cli/up/ha_layout.h"
 
 namespace oneai::cli {
 namespace {
@@ -18,9 +20,7 @@ constexpr int kPortsPerNode = 200;
 constexpr int kNodesMax = 20;
 
 TlsFiles TlsFilesOf(const std::filesystem::path& dir, const std::string& name) {
-  const std::filesystem::path pki = dir / "pki";
-  return {(pki / "ca.crt").string(), (pki / (name + ".crt")).string(),
-          (pki / (name + ".key")).string()};
+  return TlsFilesIn(dir / "pki", name);
 }
 
 void AppendTlsFlags(const TlsFiles& tls, std::vector<std::string>& argv) {
@@ -30,18 +30,38 @@ void AppendTlsFlags(const TlsFiles& tls, std::vector<std::string>& argv) {
 
 std::string Loopback(int port) { return absl::StrCat("127.0.0.1:", port); }
 
-Component PlanController(const UpOptions& options, const std::filesystem::path& bin_dir) {
-  const std::filesystem::path state = options.dir / "controller";
-  Component controller{"controller",
+// Where the controllers serve, with commas.
+std::string Controllers(const UpOptions& options, absl::string_view scheme, int offset) {
+  std::vector<std::string> addresses;
+  for (int i = 0; i < (options.ha ? kNumReplicas : 1); ++i)
+    addresses.push_back(absl::StrCat(scheme, Loopback(options.port_base + offset + i)));
+  return absl::StrJoin(addresses, ",");
+}
+
+// The only controller, or number `index` of several.
+Component PlanController(const UpOptions& options, const std::filesystem::path& bin_dir,
+                         int index) {
+  const std::string name =
+      options.ha ? absl::StrCat("controller-", std::string(1, static_cast<char>('a' + index)))
+                 : "controller";
+  const std::filesystem::path state = options.dir / name;
+  Component controller{name,
                        {(bin_dir / "oneai-controller").string()},
-                       options.dir / "logs" / "controller.log",
+                       options.dir / "logs" / (name + ".log"),
                        state / "endpoints.json"};
   controller.argv.insert(
       controller.argv.end(),
-      {"--state-dir", state.string(), "--listen", Loopback(options.port_base), "--web",
-       Loopback(options.port_base + 80), "--ca-dir", (options.dir / "pki").string(),
+      {"--state-dir", state.string(), "--listen", Loopback(options.port_base + index), "--web",
+       Loopback(options.port_base + 80 + index), "--ca-dir", (options.dir / "pki").string(),
        "--first-admin-token", (options.dir / "admin.token").string()});
-  AppendTlsFlags(TlsFilesOf(options.dir, "controller"), controller.argv);
+  if (options.ha) {
+    const TlsFiles etcd = EtcdTlsFiles(options.dir, "client");
+    controller.argv.insert(controller.argv.end(),
+                           {"--name", name, "--shared-dir", (options.dir / "controller").string(),
+                            "--etcd", EtcdAddresses(options), "--etcd-ca", etcd.ca, "--etcd-cert",
+                            etcd.certificate, "--etcd-key", etcd.private_key});
+  }
+  AppendTlsFlags(TlsFilesOf(options.dir, name), controller.argv);
   return controller;
 }
 
@@ -57,7 +77,7 @@ Component PlanNode(const UpOptions& options, const std::filesystem::path& bin_di
       name, {(bin_dir / "oneai-node").string()}, options.dir / "logs" / (name + ".log"), ""};
   node.argv.insert(node.argv.end(),
                    {"--name", name, "--state-dir", (options.dir / "nodes" / name).string(),
-                    "--controller", Loopback(options.port_base), "--address", "127.0.0.1",
+                    "--controller", Controllers(options, "", 0), "--address", "127.0.0.1",
                     "--ports", absl::StrCat(first, "-", first + kPortsPerNode - 1), "--cpus",
                     absl::StrCat(cpus), "--stop-tasks-on-exit"});
   if (asic) {
@@ -80,34 +100,22 @@ Component PlanGateway(const UpOptions& options, const std::filesystem::path& bin
                     state / "endpoints.json"};
   gateway.argv.insert(
       gateway.argv.end(),
-      {"--controller", Loopback(options.port_base), "--listen", Loopback(options.port_base + 100),
+      {"--controller", Controllers(options, "", 0), "--listen", Loopback(options.port_base + 100),
        "--http", Loopback(options.port_base + 180), "--state-dir", state.string()});
   AppendTlsFlags(TlsFilesOf(options.dir, "gateway"), gateway.argv);
   return gateway;
 }
 
-// The kind in a component's certificate: what it may do follows from it.
-std::string KindOf(const std::string& name) {
-  if (name == "controller" || name == "gateway") return name;
-  return name == "cli" ? "user" : "node";
-}
-
-absl::Status EnsureCertificate(const CertificateAuthority& ca, const std::filesystem::path& dir,
-                               const std::string& name) {
-  const TlsFiles files = TlsFilesOf(dir, name);
-  // A file that is absent, damaged or out of date is replaced; the fabric's CA is what must not
-  // change.
-  struct stat info;
-  const bool fresh = stat(files.certificate.c_str(), &info) == 0 &&
-                     absl::Now() - absl::FromTimeT(info.st_mtime) < absl::Hours(24 * 23);
-  if (fresh && LoadTlsCredentials(files).ok()) return absl::OkStatus();
-  CertificateRequest request;
-  request.kind = KindOf(name);
-  request.name = name;
-  request.hosts = {"localhost", "127.0.0.1"};
-  ASSIGN_OR_RETURN(const KeyPair pair, ca.Issue(request));
-  RETURN_IF_ERROR(WriteFileAtomically(files.private_key, pair.private_key_pem, 0600));
-  return WriteFileAtomically(files.certificate, pair.certificate_pem, 0644);
+// The certificate of a component: what it may do follows from its kind.
+CertificateRequest RequestFor(const std::string& name) {
+  CertificateRequest request{"node", name, {"localhost", "127.0.0.1"}};
+  if (name == "gateway") request.kind = name;
+  if (name == "cli") request.kind = "user";
+  if (absl::StartsWith(name, "controller")) {
+    request.kind = "controller";
+    request.hosts.push_back(kControllerName);
+  }
+  return request;
 }
 
 }  // namespace
@@ -128,13 +136,20 @@ absl::StatusOr<FabricPlan> PlanFabric(const UpOptions& options,
   }
   FabricPlan plan;
   plan.dir = options.dir;
-  plan.client.controller = Loopback(options.port_base);
-  plan.client.web = "https://" + Loopback(options.port_base + 80);
+  plan.client.controller = Controllers(options, "", 0);
+  plan.client.web = Controllers(options, "https://", 80);
   plan.client.gateway_grpc = Loopback(options.port_base + 100);
   plan.client.gateway_http = "https://" + Loopback(options.port_base + 180);
   plan.client.tls = TlsFilesOf(options.dir, "cli");
   plan.client.token_file = (options.dir / "admin.token").string();
-  plan.components.push_back(PlanController(options, bin_dir));
+  plan.ha = options.ha;
+  plan.num_nodes = static_cast<size_t>(num_nodes);
+  if (options.ha) {
+    ASSIGN_OR_RETURN(const std::string etcd, FindEtcd());
+    plan.components = PlanEtcd(options, etcd);
+  }
+  for (int i = 0; i < (options.ha ? kNumReplicas : 1); ++i)
+    plan.components.push_back(PlanController(options, bin_dir, i));
   for (int i = 0; i < num_nodes; ++i)
     plan.components.push_back(PlanNode(options, bin_dir, i, i >= options.num_cpu_nodes));
   plan.components.push_back(PlanGateway(options, bin_dir));
@@ -142,6 +157,7 @@ absl::StatusOr<FabricPlan> PlanFabric(const UpOptions& options,
 }
 
 absl::Status PrepareFolder(const FabricPlan& plan) {
+  RETURN_IF_ERROR(CheckKindOfFolder(plan.dir, plan.ha));
   for (const char* sub : {"", "pki", "logs", "controller", "nodes", "gateway"}) {
     std::error_code error;
     std::filesystem::create_directories(plan.dir / sub, error);
@@ -150,18 +166,14 @@ absl::Status PrepareFolder(const FabricPlan& plan) {
           absl::StrCat("cannot make ", (plan.dir / sub).string(), ": ", error.message()));
     chmod((plan.dir / sub).c_str(), 0700);
   }
-  const std::string pki = (plan.dir / "pki").string();
-  absl::StatusOr<CertificateAuthority> ca = CertificateAuthority::Load(pki);
-  if (absl::IsNotFound(ca.status())) {
-    ca = CertificateAuthority::Create();
-    RETURN_IF_ERROR(ca.status());
-    RETURN_IF_ERROR(ca->Save(pki));
+  const std::filesystem::path pki = plan.dir / "pki";
+  ASSIGN_OR_RETURN(const CertificateAuthority ca, EnsureAuthority(pki));
+  RETURN_IF_ERROR(EnsureCertificate(ca, pki, RequestFor("cli")));
+  for (const Component& component : plan.components) {
+    if (absl::StartsWith(component.name, "etcd-")) continue;  // of a CA of their own
+    RETURN_IF_ERROR(EnsureCertificate(ca, pki, RequestFor(component.name)));
   }
-  RETURN_IF_ERROR(ca.status());
-  RETURN_IF_ERROR(EnsureCertificate(*ca, plan.dir, "cli"));
-  for (const Component& component : plan.components)
-    RETURN_IF_ERROR(EnsureCertificate(*ca, plan.dir, component.name));
-  return absl::OkStatus();
+  return plan.ha ? PrepareEtcd(plan.dir) : absl::OkStatus();
 }
 
 }  // namespace oneai::cli

@@ -15,10 +15,11 @@ namespace oneai::cli {
 
 struct UpOptions {
   std::filesystem::path dir;
-  int port_base =
-      7400;  // controller gRPC; web +80, gateway gRPC +100, gateway HTTP +180, tasks from +1000
+  int port_base = 7400;  // controller gRPC (with ha +0..2, etcd +20..32); web +80, gateway gRPC
+                         // +100, gateway HTTP +180, tasks from +1000
   int num_cpu_nodes = 2;
   int num_asic_nodes = 1;    // each with one emulated inference ASIC
+  bool ha = false;           // three controllers over three members of etcd
   double cpus_per_node = 0;  // 0: this machine's cores, which the nodes of one machine share
 };
 
@@ -36,14 +37,17 @@ struct FabricPlan {
   std::filesystem::path dir;
   ClientConfig client;
   std::vector<Component> components;  // in the order of starting
+  bool ha = false;
+  size_t num_nodes = 0;
 };
 
-// InvalidArgument: ports outside 1024..65535, no nodes.
+// InvalidArgument: ports outside 1024..65535, no nodes. FailedPrecondition: ha without etcd.
 absl::StatusOr<FabricPlan> PlanFabric(const UpOptions& options,
                                       const std::filesystem::path& bin_dir);
 
 // Makes folders (mode 0700), the CA and every component's certificate when they are absent or
-// expire within a week.
+// expire within a week. FailedPrecondition: the folder's fabric is ha and the plan is not, or the
+// other way round.
 absl::Status PrepareFolder(const FabricPlan& plan);
 
 }  // namespace oneai::cli
