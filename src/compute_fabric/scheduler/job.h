@@ -80,6 +80,9 @@ struct JobView {
   absl::Time started = absl::InfiniteFuture();        // of this attempt
   absl::Time last_checkpoint = absl::InfinitePast();  // work since then is lost by stopping
   bool preemptible = true;
+  // How often it has been stopped to give back what its queue had borrowed: each time it may run
+  // twice as long before the next (queues/reclaim.h, ReclaimGuard).
+  int times_reclaimed = 0;
   bool stopping = false;  // already on its way out: its resources come back, nobody counts on more
 };
 

@@ -54,7 +54,8 @@ class ResourceWalk {
 
   void CheckLimit(const QueueNode& node) {
     if (!Above(node.use[r_], node.limit[r_])) return;
-    Block(amount_ > node.limit[r_],
+    Block(amount_ > node.limit[r_], node,
+          SaturatingSubtract(SaturatingAdd(node.use[r_], amount_), node.limit[r_]),
           absl::StrCat(NameOf(node), " is limited to ", Text(node.limit[r_]), ": ",
                        Text(node.use[r_]), " in use, ", Text(amount_), " asked for"));
   }
@@ -65,7 +66,7 @@ class ResourceWalk {
     if (footprint <= most) return;
     const std::string kept =
         KeptText(SaturatingAdd(node.own_use[r_], node.child_footprint[r_]) - node.use[r_]);
-    Block(amount_ > most,
+    Block(amount_ > most, node, footprint - most,
           absl::StrCat(NameOf(node), " may borrow at most ", Text(node.borrowing[r_]),
                        " above its nominal ", Text(node.nominal[r_]), ": ", Text(node.use[r_]),
                        " in use", kept, ", ", Text(amount_), " asked for"));
@@ -79,7 +80,7 @@ class ResourceWalk {
     if (growth_ <= 0 || footprint <= root.nominal[r_]) return;
     const int64_t kept = root.child_footprint[r_] + root.own_use[r_] - root.use[r_];
     if (!written && (entitled_ || kept <= 0)) return;
-    Block(amount_ > root.nominal[r_],
+    Block(amount_ > root.nominal[r_], root, footprint - root.nominal[r_],
           absl::StrCat("of ", Text(root.nominal[r_]), " in the fabric, ", Text(root.use[r_]),
                        " in use", KeptText(kept), ", ", Text(amount_), " asked for"));
   }
@@ -89,10 +90,11 @@ class ResourceWalk {
                     : std::string();
   }
 
-  void Block(bool always, std::string reason) {
+  void Block(bool always, const QueueNode& node, int64_t missing, std::string reason) {
     admission_.admitted = false;
     if (always) admission_.admitted_when_idle = false;
     admission_.blockers.push_back(std::move(reason));
+    admission_.shortfalls.push_back({node.path, data_.resources[r_], missing});
   }
   std::string Text(int64_t amount) const { return AmountText(data_.resources[r_], amount); }
 

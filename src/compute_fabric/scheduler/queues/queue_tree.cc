@@ -172,6 +172,11 @@ bool QueueTree::MayReclaim(absl::string_view taker, const Amounts& amounts, absl
   return fabric::MayReclaim(*data_, taker, amounts, owner, held);
 }
 
+bool QueueTree::MightReclaim(absl::string_view taker, const Amounts& amounts,
+                             absl::string_view owner) const {
+  return fabric::MightReclaim(*data_, taker, amounts, owner);
+}
+
 bool QueueTree::TakesOwnReserve(absl::string_view path, const Amounts& amounts) const {
   return fabric::TakesOwnReserve(*data_, path, amounts);
 }

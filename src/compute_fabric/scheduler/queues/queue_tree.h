@@ -57,6 +57,14 @@ struct QueueUse {
   absl::Time decayed_at = absl::InfinitePast();
 };
 
+// What a limit on the path lacks for an admission. Evicting jobs at or below `queue` that hold the
+// resource gives it.
+struct QuotaShortfall {
+  std::string queue;
+  std::string resource;
+  int64_t missing = 0;
+};
+
 // Why amounts are not admitted: every limit on the path, in words.
 struct Admission {
   bool admitted = false;
@@ -64,6 +72,7 @@ struct Admission {
   // Would be admitted if nothing else ran. False: no reclaim, no waiting helps; ask for less.
   bool admitted_when_idle = true;
   std::vector<std::string> blockers;
+  std::vector<QuotaShortfall> shortfalls;  // parallel to blockers
 };
 
 // A queue's place among its siblings. See fair_share.h for the figures.
@@ -132,12 +141,14 @@ class QueueTree {
   // False for the same queue: there priority decides.
   bool MayReclaim(absl::string_view taker, const Amounts& amounts, absl::string_view owner,
                   const Amounts& held) const;
+  // False: MayReclaim is false whatever job of the owner it is. For filtering by queue.
+  bool MightReclaim(absl::string_view taker, const Amounts& amounts, absl::string_view owner) const;
   // Whether `amounts` more would leave the queue, or one above it, within the nominal of a
   // strategic reserve or a sandbox: its own, which it need not wait for.
   bool TakesOwnReserve(absl::string_view path, const Amounts& amounts) const;
 
   const QueueSpec* FindSpec(absl::string_view path) const;  // null: none
-  const QueueUse* FindUse(absl::string_view path) const;    // null: never used
+  const QueueUse* FindUse(absl::string_view path) const;    // null: uses and used nothing
   std::vector<std::string> Paths() const;                   // of specs and of uses, sorted
 
  private:

@@ -40,6 +40,22 @@ bool WithinNominal(const QueueTreeData& data, const QueueSide& side, const Dense
   return true;
 }
 
+bool Holds(const DenseAmounts& amounts, int resource) {
+  return std::any_of(amounts.begin(), amounts.end(), [&](const auto& amount) {
+    return amount.first == resource && amount.second > 0;
+  });
+}
+
+// Whether the owner borrows some resource that is needed and, where `holds` is given, held.
+bool GivesBack(const QueueTreeData& data, const QueueSide& side, int owner,
+               const DenseAmounts& needs, const DenseAmounts* holds) {
+  return std::any_of(needs.begin(), needs.end(), [&](const auto& need) {
+    const auto [r, amount] = need;
+    return amount > 0 && data.divided[r] && (holds == nullptr || Holds(*holds, r)) &&
+           BorrowsAllTheWay(data, side, owner, r);
+  });
+}
+
 }  // namespace
 
 bool MayReclaim(const QueueTreeData& data, absl::string_view taker, const Amounts& amounts,
@@ -48,21 +64,24 @@ bool MayReclaim(const QueueTreeData& data, absl::string_view taker, const Amount
   const QueueSide& x = parting.a;
   const QueueSide& y = parting.b;
   if (x.in_rest && y.in_rest) return false;  // covers the same queue
-  const int owner_node = data.NearestNode(owner);
   const DenseAmounts needs = ToDense(data, amounts);
   const DenseAmounts holds = ToDense(data, held);
-  const bool gives = std::any_of(needs.begin(), needs.end(), [&](const auto& need) {
-    const int r = need.first;
-    if (need.second <= 0 || !data.divided[r]) return false;
-    const bool has = std::any_of(holds.begin(), holds.end(), [&](const auto& hold) {
-      return hold.first == r && hold.second > 0;
-    });
-    return has && BorrowsAllTheWay(data, y, owner_node, r);
-  });
-  if (!gives) return false;
+  if (!GivesBack(data, y, data.NearestNode(owner), needs, &holds)) return false;
   if (WithinNominal(data, x, needs)) return true;
   const double owner_after = GroupShare(data, y, holds, -1);
   return owner_after < GroupShare(data, y, {}, 1) && GroupShare(data, x, needs, 1) < owner_after;
+}
+
+bool MightReclaim(const QueueTreeData& data, absl::string_view taker, const Amounts& amounts,
+                  absl::string_view owner) {
+  const Parting parting = PartingOf(data, taker, owner);
+  const QueueSide& x = parting.a;
+  const QueueSide& y = parting.b;
+  if (x.in_rest && y.in_rest) return false;
+  const DenseAmounts needs = ToDense(data, amounts);
+  if (!GivesBack(data, y, data.NearestNode(owner), needs, nullptr)) return false;
+  return WithinNominal(data, x, needs) ||
+         GroupShare(data, x, needs, 1) < GroupShare(data, y, {}, 1);
 }
 
 absl::Duration ReclaimGuard(absl::Duration minimum_runtime, int times) {

@@ -45,6 +45,10 @@ namespace oneai::fabric {
 bool MayReclaim(const QueueTreeData& data, absl::string_view taker, const Amounts& amounts,
                 absl::string_view owner, const Amounts& held);
 
+// See QueueTree::MightReclaim.
+bool MightReclaim(const QueueTreeData& data, absl::string_view taker, const Amounts& amounts,
+                  absl::string_view owner);
+
 // How long a job that has been reclaimed `times` before must have run before it may be reclaimed:
 // minimum_runtime x 2^times, at most 2^20 times that.
 absl::Duration ReclaimGuard(absl::Duration minimum_runtime, int times);

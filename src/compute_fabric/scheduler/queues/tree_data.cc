@@ -178,7 +178,11 @@ void QueueTreeData::AddUse(int index, int r, int64_t amount) {
   for (int n = index; n >= 0; n = nodes[n].parent) {
     QueueNode& node = nodes[n];
     node.use[r] = SaturatingAdd(node.use[r], amount);
-    node.told.in_use[resources[r]] = node.use[r];
+    if (node.use[r] == 0) {
+      node.told.in_use.erase(resources[r]);
+    } else {
+      node.told.in_use[resources[r]] = node.use[r];
+    }
     if (node.parent >= 0 && !node.has_nominal) {
       int64_t& rest_use = nodes[node.parent].rest_use[r];
       rest_use = SaturatingAdd(rest_use, amount);
