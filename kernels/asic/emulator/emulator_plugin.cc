@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -116,11 +118,25 @@ uint32_t NumDevices(OneaiAsicSession* session) {
   return static_cast<uint32_t>(session->devices.size());
 }
 
+// A fault that an operator or a test injects: $ONEAI_ASIC_FAULT_FILE holds lines "<device>
+// <words>", and each device named there is broken as long as it stands there.
+Result InjectedFault(uint32_t device) {
+  const char* path = std::getenv("ONEAI_ASIC_FAULT_FILE");
+  if (path == nullptr) return {};
+  std::ifstream file(path);
+  uint32_t broken = 0;
+  for (std::string words; file >> broken && std::getline(file >> std::ws, words);) {
+    if (broken == device) return {ONEAI_ASIC_UNAVAILABLE, words};
+  }
+  return {};
+}
+
 OneaiAsicCode DeviceInfo(OneaiAsicSession* session, uint32_t device, OneaiAsicDeviceInfo* info,
                          OneaiAsicError* error) {
   return Guard(error, [&]() -> Result {
     std::lock_guard lock(session->mu);
     if (Result result = CheckDevice(*session, device); !result.ok()) return result;
+    if (Result fault = InjectedFault(device); !fault.ok()) return fault;
     const OneaiAsicDeviceInfo known{.struct_size = sizeof(OneaiAsicDeviceInfo),
                                     .dtype_mask = (1u << ONEAI_ASIC_INT8) |
                                                   (1u << ONEAI_ASIC_INT32) |

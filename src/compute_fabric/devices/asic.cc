@@ -92,4 +92,47 @@ absl::StatusOr<std::vector<DeviceInfo>> ScanAsicPlugin(const std::string& path,
   return devices;
 }
 
+struct AsicHealth::Plugin {
+  void* library = nullptr;
+  const OneaiAsicApi* api = nullptr;
+  OneaiAsicSession* session = nullptr;
+  uint32_t num_devices = 0;
+
+  ~Plugin() {
+    if (session != nullptr) api->close(session, nullptr);
+    if (library != nullptr) dlclose(library);
+  }
+};
+
+AsicHealth::AsicHealth(std::unique_ptr<Plugin> plugin) : plugin_(std::move(plugin)) {}
+AsicHealth::~AsicHealth() = default;
+
+std::unique_ptr<AsicHealth> AsicHealth::Open(const std::string& path, uint32_t num_devices) {
+  auto plugin = std::make_unique<Plugin>();
+  plugin->library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (plugin->library == nullptr) return nullptr;
+  const absl::StatusOr<const OneaiAsicApi*> api = EntryPoint(plugin->library, path);
+  if (!api.ok()) return nullptr;
+  plugin->api = *api;
+  OneaiAsicOpenOptions options{};
+  options.struct_size = sizeof(options);
+  options.num_devices = num_devices;
+  if (plugin->api->open(&options, &plugin->session, nullptr) != ONEAI_ASIC_OK) {
+    plugin->session = nullptr;
+    return nullptr;
+  }
+  plugin->num_devices = plugin->api->num_devices(plugin->session);
+  if (num_devices > 0) plugin->num_devices = std::min(plugin->num_devices, num_devices);
+  return std::unique_ptr<AsicHealth>(new AsicHealth(std::move(plugin)));
+}
+
+std::map<std::string, std::string> AsicHealth::Poll() {
+  std::map<std::string, std::string> broken;
+  for (uint32_t i = 0; i < plugin_->num_devices; ++i) {
+    const DeviceInfo device = Describe(*plugin_->api, plugin_->session, i);
+    if (!device.healthy) broken[device.id] = device.health_message;
+  }
+  return broken;
+}
+
 }  // namespace oneai::fabric

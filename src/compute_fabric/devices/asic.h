@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,5 +22,21 @@ namespace oneai::fabric {
 // words.
 absl::StatusOr<std::vector<DeviceInfo>> ScanAsicPlugin(const std::string& path,
                                                        uint32_t num_devices);
+
+// The same plugin kept open, to ask its devices again and again. Thread-compatible.
+class AsicHealth {
+ public:
+  // Null: the plugin cannot be opened (ScanAsicPlugin says why).
+  static std::unique_ptr<AsicHealth> Open(const std::string& path, uint32_t num_devices);
+  ~AsicHealth();
+
+  // The broken devices ("asic-1" -> the plugin's words).
+  std::map<std::string, std::string> Poll();
+
+ private:
+  struct Plugin;
+  explicit AsicHealth(std::unique_ptr<Plugin> plugin);
+  std::unique_ptr<Plugin> plugin_;
+};
 
 }  // namespace oneai::fabric

@@ -17,6 +17,7 @@ struct DeviceInfo {
   bool emulated = false;
   bool healthy = true;
   std::string health_message;
+  std::string device_node;  // "/dev/nvidia0"; empty: none, or unknown
   std::string
       uuid;  // vendor's unique id where there is one (NVIDIA): what CUDA_VISIBLE_DEVICES takes
 };

@@ -29,6 +29,7 @@ struct Nvml {
   int (*name)(NvmlDevice, char*, unsigned int);
   int (*memory)(NvmlDevice, NvmlMemory*);
   int (*uuid)(NvmlDevice, char*, unsigned int);
+  int (*minor)(NvmlDevice, unsigned int*);
 };
 
 template <typename F>
@@ -43,7 +44,8 @@ bool LoadAll(void* library, Nvml& nvml) {
          Load(library, "nvmlDeviceGetHandleByIndex_v2", nvml.by_index) &&
          Load(library, "nvmlDeviceGetName", nvml.name) &&
          Load(library, "nvmlDeviceGetMemoryInfo", nvml.memory) &&
-         Load(library, "nvmlDeviceGetUUID", nvml.uuid);
+         Load(library, "nvmlDeviceGetUUID", nvml.uuid) &&
+         Load(library, "nvmlDeviceGetMinorNumber", nvml.minor);
 }
 
 DeviceInfo Describe(const Nvml& nvml, unsigned int index) {
@@ -64,6 +66,8 @@ DeviceInfo Describe(const Nvml& nvml, unsigned int index) {
   device.uuid = uuid;
   device.memory_bytes = static_cast<int64_t>(memory.total);
   device.kind = NvidiaKind(device.name, device.memory_bytes);
+  unsigned int minor = 0;
+  if (nvml.minor(handle, &minor) == 0) device.device_node = absl::StrCat("/dev/nvidia", minor);
   return device;
 }
 

@@ -16,6 +16,15 @@ namespace {
 constexpr absl::Duration kTick = absl::Milliseconds(100);
 constexpr absl::Duration kCallSlack = absl::Seconds(10);
 
+v1::HealthCheck ToHealthCheck(const CheckResult& check) {
+  v1::HealthCheck wire;
+  wire.set_name(check.name);
+  wire.set_healthy(check.healthy);
+  wire.set_message(check.message);
+  wire.set_since_unix_ms(absl::ToUnixMillis(check.since));
+  return wire;
+}
+
 }  // namespace
 
 struct Agent::Call {
@@ -47,12 +56,13 @@ class Agent::ShippedOutput final : public TaskOutput {
 };
 
 Agent::Agent(v1::NodeInfo info, std::shared_ptr<grpc::Channel> channel, TaskTable* tasks,
-             EpochFence* epoch, AgentLease* lease, LogShipper* logs)
+             EpochFence* epoch, AgentLease* lease, LogShipper* logs, HealthMonitor* health)
     : channel_(std::move(channel)),
       stub_(v1::NodeService::NewStub(channel_)),
       tasks_(tasks),
       lease_(lease),
       logs_(logs),
+      health_(health),
       output_(std::make_unique<ShippedOutput>(logs, tasks, lease)),
       session_(std::move(info), NewId("agent-"), tasks, epoch, output_.get(), absl::Now()) {}
 
@@ -95,6 +105,11 @@ void Agent::Run(const std::atomic<bool>& stop, ExitPolicy exit_policy) {
     const absl::Time now = absl::Now();
     lease_->Touch(now);
     session_.Poll(now);
+    if (const std::optional<NodeHealth> health = health_->TakeIfChanged()) {
+      std::vector<v1::HealthCheck> checks;
+      for (const CheckResult& check : health->checks) checks.push_back(ToHealthCheck(check));
+      session_.SetHealth(std::move(checks), health->broken_devices);
+    }
     if (call_ != nullptr && call_->done.HasBeenNotified()) FinishHeartbeat(now);
     session_.Advance(now);
     if (call_ == nullptr && now >= session_.next_heartbeat()) Send(session_.Report(now));

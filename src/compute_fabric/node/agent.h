@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "compute_fabric/node/agent_session.h"
 #include "compute_fabric/node/fencing.h"
+#include "compute_fabric/node/health_monitor.h"
 #include "compute_fabric/node/log_shipper.h"
 #include "compute_fabric/node/task_table.h"
 #include "oneai/fabric/v1/node.grpc.pb.h"
@@ -30,7 +31,7 @@ enum class ExitPolicy { kLeaveTasks, kStopTasks };
 class Agent {
  public:
   Agent(v1::NodeInfo info, std::shared_ptr<grpc::Channel> channel, TaskTable* tasks,
-        EpochFence* epoch, AgentLease* lease, LogShipper* logs);
+        EpochFence* epoch, AgentLease* lease, LogShipper* logs, HealthMonitor* health);
   ~Agent();
 
   // Until `stop` is set.
@@ -49,6 +50,7 @@ class Agent {
   TaskTable* const tasks_;
   AgentLease* const lease_;
   LogShipper* const logs_;
+  HealthMonitor* const health_;
   const std::unique_ptr<ShippedOutput> output_;
   AgentSession session_;
 

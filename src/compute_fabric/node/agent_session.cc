@@ -15,7 +15,19 @@ constexpr absl::Duration kSupersededCheckGap = absl::Seconds(1);
 
 }  // namespace
 
+// Everything here is a span of time; the clock that measures it may be set back.
+void AgentSession::NoticeClock(absl::Time now) {
+  if (now < latest_) {
+    const absl::Duration back = latest_ - now;
+    next_heartbeat_ -= back;
+    last_heard_ -= back;
+    next_superseded_check_ -= back;
+  }
+  latest_ = now;
+}
+
 void AgentSession::Poll(absl::Time now) {
+  NoticeClock(now);
   changed_ |= tasks_->Poll(now);
   for (const TaskStatus& task : tasks_->Statuses()) {
     output_->Follow(task.key);
@@ -30,9 +42,23 @@ v1::HeartbeatRequest AgentSession::Report(absl::Time now) {
   for (const TaskStatus& task : tasks_->Statuses()) *request.add_tasks() = ToTaskReport(task);
   request.set_seen_revision(seen_revision_);
   request.set_max_wait_ms(absl::ToInt64Milliseconds(max_wait_));
+  request.set_unix_ms(absl::ToUnixMillis(now));
+  request.set_epoch(epoch_->epoch());
+  for (const v1::HealthCheck& check : checks_) *request.add_checks() = check;
   changed_ = false;
   next_heartbeat_ = now + kHeartbeatGap;
   return request;
+}
+
+void AgentSession::SetHealth(std::vector<v1::HealthCheck> checks,
+                             const std::map<std::string, std::string>& broken_devices) {
+  for (v1::Device& device : *info_.mutable_devices()) {
+    const auto broken = broken_devices.find(device.id());
+    device.set_healthy(broken == broken_devices.end());
+    device.set_health_message(broken == broken_devices.end() ? "" : broken->second);
+  }
+  checks_ = std::move(checks);
+  changed_ = true;
 }
 
 v1::HeartbeatRequest AgentSession::Farewell(absl::Time now) {
@@ -42,6 +68,7 @@ v1::HeartbeatRequest AgentSession::Farewell(absl::Time now) {
 }
 
 bool AgentSession::Failed(absl::Time now, double jitter) {
+  NoticeClock(now);
   const bool first = retry_ == absl::ZeroDuration();
   retry_ = std::clamp(retry_ * 2, absl::Milliseconds(200), kRetryMax);
   next_heartbeat_ = now + retry_ * (0.5 + jitter / 2);
@@ -50,6 +77,7 @@ bool AgentSession::Failed(absl::Time now, double jitter) {
 }
 
 void AgentSession::Answered(v1::HeartbeatResponse response, absl::Time now) {
+  NoticeClock(now);
   if (retry_ > absl::ZeroDuration() || !has_desired_) Log::Info("connected to the controller");
   retry_ = absl::ZeroDuration();
   if (const absl::Status admitted = epoch_->Admit(response.epoch()); !admitted.ok()) {
@@ -88,6 +116,9 @@ void AgentSession::Apply(absl::Time now) {
   for (const TaskKey& key : plan.start) {
     tasks_->Start(ToTaskOrder(assignments_[key]), now);
     output_->Follow(key);
+  }
+  for (const auto& [key, assignment] : assignments_) {
+    if (assignment.warned()) tasks_->Warn(key, assignment.warning_signal());
   }
   for (const TaskKey& key : plan.forget) {
     tasks_->Forget(key, now);

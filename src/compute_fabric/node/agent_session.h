@@ -10,6 +10,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -45,6 +46,11 @@ class AgentSession {
   // Something has changed since: the one in flight should be cut short.
   bool changed() const { return changed_; }
 
+  // The node's own checks from now on, and which devices are broken (id -> why); the others are
+  // healthy. Call it only when something has changed: it cuts the heartbeat in flight short.
+  void SetHealth(std::vector<v1::HealthCheck> checks,
+                 const std::map<std::string, std::string>& broken_devices);
+
   void Answered(v1::HeartbeatResponse response, absl::Time now);
   // `jitter` in [0, 1) keeps the nodes of a restarted controller from coming back in step. True:
   // the first failure after a success, worth a line in the log.
@@ -54,16 +60,19 @@ class AgentSession {
   v1::HeartbeatRequest Farewell(absl::Time now);
 
  private:
+  void NoticeClock(absl::Time now);
   void Apply(absl::Time now);
   void StopSuperseded(absl::Time now);
 
-  const v1::NodeInfo info_;
+  v1::NodeInfo info_;
   const std::string incarnation_;
   NodeTasks* const tasks_;
   EpochGate* const epoch_;
   TaskOutput* const output_;
 
+  std::vector<v1::HealthCheck> checks_;
   bool changed_ = true;  // tasks changed since the last heartbeat began
+  absl::Time latest_ = absl::InfinitePast();  // the clock when last seen
   absl::Time next_heartbeat_ = absl::InfinitePast();
   absl::Duration retry_ = absl::ZeroDuration();
   absl::Duration max_wait_ = absl::Seconds(3);

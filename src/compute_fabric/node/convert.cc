@@ -27,12 +27,17 @@ TaskOrder ToTaskOrder(const v1::TaskAssignment& assignment) {
   order.cpu_milli = assignment.resources().cpu_milli();
   order.memory_bytes = assignment.resources().memory_bytes();
   order.device_ids.assign(assignment.device_ids().begin(), assignment.device_ids().end());
+  for (const v1::DeviceGrant& grant : assignment.grants()) {
+    order.shares.push_back({grant.id(), grant.milli(), grant.memory_bytes()});
+  }
   order.ports.assign(assignment.ports().begin(), assignment.ports().end());
   order.grace_ms = assignment.grace_ms();
   order.config_json = assignment.config_json();
   order.ca_pem = assignment.ca_pem();
   order.certificate_pem = assignment.certificate_pem();
   order.private_key_pem = assignment.private_key_pem();
+  order.disk_bytes = assignment.disk_bytes();
+  order.processes_max = assignment.processes_max();
   return order;
 }
 

@@ -27,7 +27,9 @@ constexpr absl::Duration kRetryMax = absl::Seconds(5);
 // Up to kChunkBytes from `offset`; empty at the end or when the file does not exist yet.
 std::string ReadChunk(const std::filesystem::path& file, int64_t offset) {
   std::string data;
-  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  // The task owns its folder: a link to another file, or a pipe that would make this wait, is not
+  // its output.
+  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (fd < 0) return data;
   data.resize(kChunkBytes);
   const ssize_t n = pread(fd, data.data(), data.size(), offset);

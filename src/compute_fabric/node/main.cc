@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -18,8 +19,11 @@
 #include "compute_fabric/devices/asic.h"
 #include "compute_fabric/devices/host.h"
 #include "compute_fabric/devices/nvidia.h"
+#include "compute_fabric/devices/nvidia_health.h"
 #include "compute_fabric/node/agent.h"
 #include "compute_fabric/node/convert.h"
+#include "compute_fabric/node/isolation.h"
+#include "compute_fabric/node/protocol_version.h"
 
 namespace oneai::fabric {
 namespace {
@@ -40,9 +44,36 @@ struct NodeFlags {
   std::vector<std::string> labels;
   std::string log_file;
   int64_t fence_ms = 30'000;
+  std::string isolation = "auto";
+  std::vector<std::string> hidden, readable, writable, device_nodes;
+  uint64_t task_disk_bytes = uint64_t{64} << 30;
+  int64_t task_processes = 16'384;
+  bool cpu_quota = false;
+  std::string probe;  // empty: none
+  double probe_interval_s = 30;
+  double probe_timeout_s = 10;
   bool stop_tasks_on_exit = false;
   bool exit_at_once = false;
 };
+
+void AddIsolationFlags(CLI::App& app, NodeFlags& flags) {
+  app.add_option("--isolation", flags.isolation,
+                 "auto: what works here (namespaces, seccomp, cgroups); required: all of it or no "
+                 "start; off: cgroups only")
+      ->check(CLI::IsMember({"auto", "required", "off"}));
+  app.add_option("--hide", flags.hidden, "no task sees this file or folder; repeatable");
+  app.add_option("--readable", flags.readable, "tasks see it although it is hidden or in /tmp");
+  app.add_option("--writable", flags.writable, "a shared folder that tasks may write; repeatable");
+  app.add_option("--task-device", flags.device_nodes, "a device file for every task; repeatable");
+  app.add_option("--task-disk", flags.task_disk_bytes,
+                 "size of a task's folder unless its job says otherwise, e.g. 64GiB; 0: no limit")
+      ->transform(CLI::AsSizeValue(false));
+  app.add_option("--task-processes", flags.task_processes,
+                 "processes and threads of a task unless its job says otherwise")
+      ->check(CLI::Range(16, 4'194'304));
+  app.add_flag("--cpu-quota", flags.cpu_quota,
+               "cores are a hard limit, also while others are idle");
+}
 
 void AddFlags(CLI::App& app, NodeFlags& flags) {
   app.add_option("--name", flags.name, "name of this node, unique in the fabric")->required();
@@ -65,6 +96,13 @@ void AddFlags(CLI::App& app, NodeFlags& flags) {
   app.add_option("--fence-ms", flags.fence_ms,
                  "tasks stop when this agent has been silent for so long")
       ->check(CLI::Range(1'000, 86'400'000));
+  AddIsolationFlags(app, flags);
+  app.add_option("--probe", flags.probe,
+                 "a command that exits with 0 while the node is fit; split at spaces, no shell");
+  app.add_option("--probe-interval", flags.probe_interval_s, "seconds between two probes")
+      ->check(CLI::Range(0.1, 86'400.0));
+  app.add_option("--probe-timeout", flags.probe_timeout_s, "a probe that takes longer has failed")
+      ->check(CLI::Range(0.1, 3'600.0));
   app.add_flag("--stop-tasks-on-exit", flags.stop_tasks_on_exit,
                "on SIGTERM stop all tasks instead of leaving them to the next agent");
   app.add_flag("--exit-at-once", flags.exit_at_once,
@@ -109,7 +147,7 @@ absl::StatusOr<std::vector<DeviceInfo>> ScanDevices(const NodeFlags& flags, cons
 
 absl::StatusOr<v1::NodeInfo> DescribeNode(const NodeFlags& flags,
                                           const std::vector<DeviceInfo>& devices,
-                                          const CpuFacts& cpu, const CgroupTree& cgroups) {
+                                          const CpuFacts& cpu, const Isolation& isolation) {
   v1::NodeInfo info;
   info.set_name(flags.name);
   info.set_address(flags.address);
@@ -121,13 +159,67 @@ absl::StatusOr<v1::NodeInfo> DescribeNode(const NodeFlags& flags,
   if (!cpu.model.empty()) (*info.mutable_labels())["cpu"] = cpu.model;
   RETURN_IF_ERROR(ParseIntoInfo(flags, info));
   for (const DeviceInfo& device : devices) *info.add_devices() = ToDevice(device);
-  for (const char* limit :
-       {"process-group", "open-files", "no-core-dump", "no-new-privileges", "output-size"}) {
-    info.add_enforced(limit);
-  }
-  for (const std::string& limit : cgroups.enforced()) info.add_enforced(limit);
-  for (const std::string& limit : cgroups.not_enforced()) info.add_not_enforced(limit);
+  for (const std::string& limit : isolation.enforced()) info.add_enforced(limit);
+  for (const std::string& limit : isolation.not_enforced()) info.add_not_enforced(limit);
+  std::error_code error;
+  const std::filesystem::space_info space = std::filesystem::space(flags.state_dir, error);
+  if (!error) info.set_disk_bytes(static_cast<int64_t>(space.capacity));
+  info.set_protocol_version(kProtocolVersion);
+  info.set_launcher("agent");
   return info;
+}
+
+absl::StatusOr<Isolation> DetectIsolation(const NodeFlags& flags,
+                                          const std::filesystem::path& state_dir) {
+  IsolationOptions options;
+  ASSIGN_OR_RETURN(options.mode, ParseIsolationMode(flags.isolation));
+  options.node_name = flags.name;
+  const std::map<std::string, std::string> env = CurrentEnvironment();
+  if (const auto path = env.find("PATH"); path != env.end()) options.path = path->second;
+  options.disk_bytes = static_cast<int64_t>(flags.task_disk_bytes);
+  options.processes_max = flags.task_processes;
+  options.cpu_hard = flags.cpu_quota;
+  options.sandbox.state_dir = std::filesystem::canonical(state_dir).string();
+  options.sandbox.bin_dir = ExecutableDir();
+  options.sandbox.hidden = flags.hidden;
+  options.sandbox.hidden.push_back(flags.tls.private_key);
+  options.sandbox.readable = flags.readable;
+  options.sandbox.writable = flags.writable;
+  options.sandbox.device_nodes = flags.device_nodes;
+  return Isolation::Detect(std::move(options));
+}
+
+// What watches the devices of this machine, besides the list that was made at the start.
+std::vector<HealthMonitor::DeviceSource> DeviceSources(const NodeFlags& flags,
+                                                       const std::vector<DeviceInfo>& devices) {
+  std::vector<HealthMonitor::DeviceSource> sources;
+  std::map<std::string, std::string> broken_at_start;
+  for (const DeviceInfo& device : devices) {
+    // ASICs are asked again and may recover.
+    if (!device.healthy && !absl::StartsWith(device.id, "asic-")) {
+      broken_at_start[device.id] = device.health_message;
+    }
+  }
+  if (!broken_at_start.empty()) sources.push_back([broken_at_start] { return broken_at_start; });
+  if (std::shared_ptr<NvidiaHealth> nvidia = NvidiaHealth::Open()) {
+    sources.push_back([nvidia] { return nvidia->Poll(); });
+  }
+  if (!flags.asic_plugin.empty()) {
+    if (std::shared_ptr<AsicHealth> asic =
+            AsicHealth::Open(flags.asic_plugin, flags.asic_devices)) {
+      sources.push_back([asic] { return asic->Poll(); });
+    }
+  }
+  return sources;
+}
+
+ProbeOptions ProbeOf(const NodeFlags& flags, const std::filesystem::path& state_dir) {
+  ProbeOptions probe;
+  probe.argv = absl::StrSplit(flags.probe, ' ', absl::SkipEmpty());
+  probe.interval = absl::Seconds(flags.probe_interval_s);
+  probe.timeout = absl::Seconds(flags.probe_timeout_s);
+  probe.output_file = (state_dir / "probe.log").string();
+  return probe;
 }
 
 absl::Status RunNode(const NodeFlags& flags) {
@@ -136,11 +228,13 @@ absl::Status RunNode(const NodeFlags& flags) {
   std::filesystem::create_directories(state_dir, error);
   ASSIGN_OR_RETURN(const TlsCredentials tls, LoadTlsCredentials(flags.tls));
   ASSIGN_OR_RETURN(const std::unique_ptr<StateLock> lock, StateLock::Take(state_dir));
-  const CgroupTree cgroups = CgroupTree::Detect(flags.name);  // Forks, so before the first thread.
+  // Forks, so before the first thread.
+  ASSIGN_OR_RETURN(const Isolation isolation, DetectIsolation(flags, state_dir));
   const CpuFacts cpu = ReadCpuFacts();
   ASSIGN_OR_RETURN(std::vector<DeviceInfo> devices, ScanDevices(flags, cpu));
-  ASSIGN_OR_RETURN(v1::NodeInfo info, DescribeNode(flags, devices, cpu, cgroups));
+  ASSIGN_OR_RETURN(v1::NodeInfo info, DescribeNode(flags, devices, cpu, isolation));
 
+  HealthMonitor health(DeviceSources(flags, devices), ProbeOf(flags, state_dir));
   ASSIGN_OR_RETURN(EpochFence epoch, EpochFence::Open(state_dir / "epoch"));
   AgentLease lease(state_dir / "lease");
   lease.Touch(absl::Now());
@@ -153,16 +247,18 @@ absl::Status RunNode(const NodeFlags& flags) {
                   BaseEnvironment(CurrentEnvironment())};
   LocalShims shims(options.bin_dir + "/oneai-shim", options.node.base_env);
   ASSIGN_OR_RETURN(const std::unique_ptr<TaskTable> tasks,
-                   TaskTable::Open(std::move(options), &shims, &cgroups));
+                   TaskTable::Open(std::move(options), &shims, &isolation));
 
   const std::shared_ptr<grpc::Channel> channel = NewChannel(flags.controller, tls);
   LogShipper logs(channel);
   logs.Start();
-  Agent agent(std::move(info), channel, tasks.get(), &epoch, &lease, &logs);
+  health.Start();
+  Agent agent(std::move(info), channel, tasks.get(), &epoch, &lease, &logs, &health);
   Log::Info("node agent started", {{"node", flags.name}, {"controller", flags.controller}});
   agent.Run(g_stop, flags.stop_tasks_on_exit ? ExitPolicy::kStopTasks : ExitPolicy::kLeaveTasks);
+  health.Stop();
   logs.Stop();
-  cgroups.RemoveEmpty();
+  isolation.RemoveEmptyGroups();
   Log::Info("node agent stopped", {{"node", flags.name}});
   return absl::OkStatus();
 }

@@ -35,6 +35,9 @@ class NodeTasks {
   // SIGTERM; after the grace the shim kills, and if even the shim hangs the agent does. No-op
   // unless running.
   virtual void Stop(const TaskKey& key, absl::Time now) = 0;
+  // Sends the warning signal to a running task, once however often this is called; it goes on
+  // running.
+  virtual void Warn(const TaskKey& /*key*/, int /*signal_number*/) {}
   // Deletes what is kept of an ended task. No-op unless ended.
   virtual void Forget(const TaskKey& key, absl::Time now) = 0;
 

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -22,6 +23,8 @@ class ShimLauncher {
  public:
   virtual ~ShimLauncher() = default;
 
+  // Variables of the shim's environment that the task should see.
+  virtual std::vector<std::string> inherited_env() const { return {}; }
   // Starts `oneai-shim --task-dir dir`, for a task that has never been started.
   virtual absl::Status Start(const TaskOrder& order, const std::filesystem::path& dir) = 0;
   // Follows what an earlier agent started.

@@ -39,6 +39,27 @@ void AddDevices(const TaskOrder& order, const NodeFacts& node,
   env["CUDA_VISIBLE_DEVICES"] = absl::StrJoin(uuids, ",");
 }
 
+// What is taken of each device, for the task and for CUDA's MPS.
+void AddShares(const TaskOrder& order, const NodeFacts& node,
+               std::map<std::string, std::string>& env) {
+  if (order.shares.empty()) return;
+  std::vector<std::string> grants;
+  for (const DeviceShare& share : order.shares) {
+    grants.push_back(absl::StrCat(share.id, ":", share.milli, ":", share.memory_bytes));
+  }
+  env["ONEAI_DEVICE_GRANTS"] = absl::StrJoin(grants, ",");
+  // A share is of a single device.
+  const DeviceShare& share = order.shares.front();
+  const DeviceInfo* device = FindDevice(node, share.id);
+  if (device == nullptr || device->uuid.empty() || share.milli >= 1000) return;
+  env["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] = absl::StrCat(std::max(1, share.milli / 10));
+  if (share.memory_bytes > 0) {
+    // Device 0 is the first that the task sees.
+    env["CUDA_MPS_PINNED_DEVICE_MEM_LIMIT"] =
+        absl::StrCat("0=", std::max<int64_t>(1, share.memory_bytes >> 20), "M");
+  }
+}
+
 }  // namespace
 
 std::map<std::string, std::string> BaseEnvironment(
@@ -64,6 +85,7 @@ std::map<std::string, std::string> TaskEnvironment(const TaskOrder& order, const
     env[absl::StrCat("ONEAI_PORT_", i)] = absl::StrCat(order.ports[i]);
   }
   AddDevices(order, node, env);
+  AddShares(order, node, env);
   // insert() keeps what the order already says.
   env.insert({"ONEAI_JOB_ID", order.key.job_id});
   env.insert({"ONEAI_ATTEMPT", absl::StrCat(order.key.attempt)});
@@ -73,6 +95,21 @@ std::map<std::string, std::string> TaskEnvironment(const TaskOrder& order, const
   env.insert({"OMP_NUM_THREADS", absl::StrCat(std::max<int64_t>(1, order.cpu_milli / 1000))});
   env.insert(node.base_env.begin(), node.base_env.end());
   return env;
+}
+
+std::vector<std::string> DeviceNodesOf(const TaskOrder& order, const NodeFacts& node) {
+  std::vector<std::string> nodes;
+  for (const std::string& id : order.device_ids) {
+    const DeviceInfo* device = FindDevice(node, id);
+    if (device != nullptr && !device->device_node.empty()) nodes.push_back(device->device_node);
+  }
+  if (nodes.empty()) return nodes;
+  for (const char* driver :
+       {"/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset",
+        "/dev/nvidia-caps", "/dev/nvidia-caps-imex-channels", "/dev/infiniband"}) {
+    nodes.push_back(driver);
+  }
+  return nodes;
 }
 
 std::vector<std::string> ResolveProgram(std::vector<std::string> argv, const std::string& bin_dir) {

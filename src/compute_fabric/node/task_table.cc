@@ -28,8 +28,8 @@ constexpr absl::Duration kShimPatience =
 
 absl::StatusOr<std::unique_ptr<TaskTable>> TaskTable::Open(TaskTableOptions options,
                                                            ShimLauncher* shims,
-                                                           const CgroupTree* cgroups) {
-  auto table = absl::WrapUnique(new TaskTable(std::move(options), shims, cgroups));
+                                                           const Isolation* isolation) {
+  auto table = absl::WrapUnique(new TaskTable(std::move(options), shims, isolation));
   RETURN_IF_ERROR(table->AdoptAll(absl::Now()));
   return table;
 }
@@ -116,6 +116,7 @@ void TaskTable::Conclude(const TaskKey& key, Entry& entry) {
   entry.exit = *record;
   entry.phase = TaskPhase::kExited;
   entry.ready = false;
+  if (key.IsValid()) DropSharedMemory(key);
   Log::Info("task exited", {{"task", key.FolderName()},
                             {"exit_code", entry.exit.exit_code},
                             {"signal", entry.exit.signal},
@@ -144,10 +145,8 @@ absl::StatusOr<LaunchSpec> TaskTable::WriteFolder(const TaskOrder& order) {
   if (order.grace_ms > 0) spec.grace_ms = order.grace_ms;
   spec.lease_file = options_.lease_file;
   spec.fence_ms = absl::ToInt64Milliseconds(options_.fence);
-  spec.memory_bytes_max = order.memory_bytes;
   std::vector<std::string> problems;
-  spec.cgroups =
-      cgroups_->Create(order.key.FolderName(), {order.memory_bytes, order.cpu_milli}, problems);
+  RETURN_IF_ERROR(isolation_->Prepare(order, options_.node, dir.string(), spec, problems));
   if (!problems.empty()) {
     Log::Warning("limits not set",
                  {{"task", order.key.FolderName()}, {"problems", absl::StrJoin(problems, "; ")}});
@@ -194,6 +193,29 @@ void TaskTable::Stop(const TaskKey& key, absl::Time now) {
   shims_->Terminate(key, FolderOf(key));
   entry.kill_shim_at = now + absl::Milliseconds(entry.grace_ms) + kShimPatience;
   Log::Info("task stopping", {{"task", key.FolderName()}});
+}
+
+void TaskTable::Warn(const TaskKey& key, int signal_number) {
+  const auto it = entries_.find(key);
+  if (it == entries_.end() || it->second.phase != TaskPhase::kRunning || it->second.warned) return;
+  it->second.warned = true;
+  // An earlier agent may have done it.
+  if (ReadWarning(FolderOf(key)).ok()) return;
+  const absl::Status written = WriteWarning(FolderOf(key), signal_number);
+  Log::Info("task warned",
+            {{"task", key.FolderName()}, {"signal", signal_number}, {"status", written}});
+}
+
+void TaskTable::DropSharedMemory(const TaskKey& key) {
+  for (const auto& [other, entry] : entries_) {
+    if (other.job_id == key.job_id && other.attempt == key.attempt &&
+        entry.phase != TaskPhase::kExited) {
+      return;
+    }
+  }
+  const std::string folder = isolation_->SharedMemoryFolder(key);
+  std::error_code error;
+  if (!folder.empty()) fs::remove_all(folder, error);
 }
 
 void TaskTable::Forget(const TaskKey& key, absl::Time now) {

@@ -16,7 +16,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "compute_fabric/node/cgroups.h"
+#include "compute_fabric/node/isolation.h"
 #include "compute_fabric/node/node_tasks.h"
 #include "compute_fabric/node/reconcile.h"
 #include "compute_fabric/node/shim_launcher.h"
@@ -38,13 +38,14 @@ class TaskTable final : public NodeTasks {
  public:
   // Adopts what is in `options.state_dir`: living shims go on, ended tasks are reported, a task
   // whose shim died is ended with signal 9, a folder that was never started is removed. `shims` and
-  // `cgroups` must outlive the table.
+  // `isolation` must outlive the table.
   static absl::StatusOr<std::unique_ptr<TaskTable>> Open(TaskTableOptions options,
                                                          ShimLauncher* shims,
-                                                         const CgroupTree* cgroups);
+                                                         const Isolation* isolation);
 
   void Start(const TaskOrder& order, absl::Time now) override;
   void Stop(const TaskKey& key, absl::Time now) override;
+  void Warn(const TaskKey& key, int signal_number) override;
   void Forget(const TaskKey& key, absl::Time now) override;
   bool Poll(absl::Time now) override;
   std::vector<KnownTask> Known() const override;
@@ -58,13 +59,14 @@ class TaskTable final : public NodeTasks {
   struct Entry {
     TaskPhase phase = TaskPhase::kRunning;
     bool ready = false;
+    bool warned = false;
     int64_t grace_ms = 0;
     absl::Time kill_shim_at = absl::InfiniteFuture();
     ExitRecord exit;
   };
 
-  TaskTable(TaskTableOptions options, ShimLauncher* shims, const CgroupTree* cgroups)
-      : options_(std::move(options)), shims_(shims), cgroups_(cgroups) {}
+  TaskTable(TaskTableOptions options, ShimLauncher* shims, const Isolation* isolation)
+      : options_(std::move(options)), shims_(shims), isolation_(isolation) {}
   absl::Status AdoptAll(absl::Time now);
   void Adopt(const TaskKey& key);
   absl::Status Launch(const TaskOrder& order, Entry& entry);
@@ -75,10 +77,12 @@ class TaskTable final : public NodeTasks {
   void Conclude(const TaskKey& key, Entry& entry);
   bool PollLive(const TaskKey& key, Entry& entry, absl::Time now);
   void PruneForgotten(absl::Time now);
+  // Removes the /dev/shm of the task's attempt when it was the last one here.
+  void DropSharedMemory(const TaskKey& key);
 
   const TaskTableOptions options_;
   ShimLauncher* const shims_;
-  const CgroupTree* const cgroups_;
+  const Isolation* const isolation_;
   std::map<TaskKey, Entry> entries_;
   std::map<TaskKey, absl::Time> forgotten_;
 };

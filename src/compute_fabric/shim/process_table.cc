@@ -1,7 +1,9 @@
 // File: compute_fabric/shim/process_table.cc
 #include "compute_fabric/shim/process_table.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -79,6 +81,13 @@ std::vector<pid_t> DescendantsOf(pid_t ancestor, const std::vector<ProcessStat>&
 
 void KillCgroups(const std::vector<std::string>& cgroups) {
   for (const std::string& cgroup : cgroups) {
+    // v2 kills the whole group at once (Linux 5.14), however fast it forks.
+    const int fd = open((cgroup + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+      const bool killed = write(fd, "1", 1) == 1;
+      close(fd);
+      if (killed) continue;
+    }
     const std::optional<std::string> procs = ReadSmallFile(cgroup + "/cgroup.procs");
     if (!procs.has_value()) continue;
     for (absl::string_view line : absl::StrSplit(*procs, '\n', absl::SkipEmpty())) {

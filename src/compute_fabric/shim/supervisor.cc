@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <fstream>
 #include <optional>
 
@@ -30,6 +31,10 @@ namespace {
 
 constexpr int kTickMs = 200;
 constexpr absl::Duration kKillPatience = absl::Seconds(10);
+constexpr int kSignalBase = 128;  // bwrap exits with 128 + signal
+// A mount that comes or goes at the wrong moment makes bwrap fail; the next moment is another one.
+constexpr int kSandboxTriesMax = 5;
+constexpr absl::Duration kSandboxRetryGap = absl::Milliseconds(200);
 
 // Time since boot, suspend included: a machine that slept has been silent for as long.
 absl::Duration SinceBoot() {
@@ -133,8 +138,16 @@ class Supervision {
     }
     Drain();
     output_.Sync();
+    if (process_.control_fd >= 0) report_ = ReadSandboxReport(process_.control_fd);
     return MakeRecord();
   }
+
+  // After Run: nothing of the task has run, because its sandbox could not be closed.
+  bool SandboxFailed() const {
+    return process_.control_fd >= 0 && !report_.has_value() && WIFEXITED(*status_) &&
+           WEXITSTATUS(*status_) < kSignalBase;
+  }
+  bool WasStopped() const { return stop_deadline_.has_value(); }
 
  private:
   void WaitForEvent(int signal_fd, int timeout_ms) {
@@ -222,17 +235,21 @@ class Supervision {
   void TakeStatus(ExitRecord& record) const {
     int status = *status_;
     if (process_.control_fd >= 0) {
-      const std::optional<SandboxReport> report = ReadSandboxReport(process_.control_fd);
-      if (report.has_value() && report->kind == SandboxReport::kNotStarted) {
+      if (report_.has_value() && report_->kind == SandboxReport::kNotStarted) {
         return TakeStartFailure(
-            ErrnoStatus(report->value, absl::StrCat("starting '", spec_.argv[0], "'")), record);
+            ErrnoStatus(report_->value, absl::StrCat("starting '", spec_.argv[0], "'")), record);
       }
-      if (!report.has_value() && WIFEXITED(status)) {
+      if (SandboxFailed()) {
         return TakeStartFailure(
             absl::UnavailableError("the sandbox could not be set up; the task's output says why"),
             record);
       }
-      if (report.has_value()) status = report->value;
+      if (report_.has_value()) {
+        status = report_->value;
+      } else if (WIFEXITED(status) && WEXITSTATUS(status) > kSignalBase) {
+        record.signal = WEXITSTATUS(status) - kSignalBase;  // process 1 itself was killed
+        return;
+      }
     }
     if (WIFSIGNALED(status)) record.signal = WTERMSIG(status);
     if (WIFEXITED(status)) record.exit_code = WEXITSTATUS(status);
@@ -248,6 +265,7 @@ class Supervision {
   bool warned_ = false;
   bool output_open_ = true;
   std::optional<int> status_;
+  std::optional<SandboxReport> report_;
   std::optional<absl::Duration> stop_deadline_;
   std::string reason_;
 };
@@ -277,6 +295,34 @@ absl::StatusOr<int> BlockSignals() {
   return fd;
 }
 
+ExitRecord RunTask(const std::filesystem::path& task_dir, const LaunchSpec& spec, int signal_fd) {
+  const int64_t started_unix_ms = NowUnixMs();
+  const std::optional<ProcessStat> self = ReadProcessStat(getpid());
+  for (int attempt = 1;; ++attempt) {
+    const absl::StatusOr<TaskProcess> process = StartTaskProcess(task_dir, spec, [&](pid_t group) {
+      // Before the task runs, so that its sandbox can shield the file. Without it a later agent
+      // still finds the lock held; it only cannot signal. A full disk is no reason to stop.
+      WriteShimRecord(task_dir,
+                      {getpid(), self.has_value() ? self->start_time : 0, group, started_unix_ms})
+          .IgnoreError();
+    });
+    if (!process.ok()) {
+      ExitRecord record;
+      TakeStartFailure(process.status(), record);
+      record.started_unix_ms = record.ended_unix_ms = started_unix_ms;
+      return record;
+    }
+    Supervision supervision(task_dir, spec, *process, started_unix_ms);
+    const ExitRecord record = supervision.Run(signal_fd);
+    close(process->output_fd);
+    if (process->control_fd >= 0) close(process->control_fd);
+    if (!supervision.SandboxFailed() || supervision.WasStopped() || attempt == kSandboxTriesMax) {
+      return record;
+    }
+    absl::SleepFor(kSandboxRetryGap);
+  }
+}
+
 }  // namespace
 
 absl::Status SuperviseTask(const std::filesystem::path& task_dir) {
@@ -288,24 +334,12 @@ absl::Status SuperviseTask(const std::filesystem::path& task_dir) {
         absl::StrCat(task_dir.string(), " has already ended; an attempt never runs twice"));
   }
   if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) return ErrnoStatus(errno, "PR_SET_CHILD_SUBREAPER");
-  ASSIGN_OR_RETURN(const LaunchSpec spec, ReadLaunchSpec(task_dir));
-
-  const int64_t started_unix_ms = NowUnixMs();
-  const std::optional<ProcessStat> self = ReadProcessStat(getpid());
-  const absl::StatusOr<TaskProcess> process = StartTaskProcess(task_dir, spec, [&](pid_t group) {
-    // Before the task runs, so that its sandbox can shield the file. Without it a later agent
-    // still finds the lock held; it only cannot signal. A full disk is no reason to stop.
-    WriteShimRecord(task_dir,
-                    {getpid(), self.has_value() ? self->start_time : 0, group, started_unix_ms})
-        .IgnoreError();
-  });
-  if (!process.ok()) {
-    ExitRecord record;
-    TakeStartFailure(process.status(), record);
-    record.started_unix_ms = record.ended_unix_ms = started_unix_ms;
-    return WriteExitRecordStubbornly(task_dir, record);
+  ASSIGN_OR_RETURN(LaunchSpec spec, ReadLaunchSpec(task_dir));
+  for (const std::string& name : spec.inherited_env) {
+    if (const char* value = std::getenv(name.c_str())) spec.env[name] = value;
   }
-  const ExitRecord record = Supervision(task_dir, spec, *process, started_unix_ms).Run(signal_fd);
+
+  const ExitRecord record = RunTask(task_dir, spec, signal_fd);
   for (const std::string& cgroup : spec.cgroups) rmdir(cgroup.c_str());
   return WriteExitRecordStubbornly(task_dir, record);
 }

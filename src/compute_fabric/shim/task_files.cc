@@ -98,6 +98,7 @@ absl::Status WriteLaunchSpec(const std::filesystem::path& task_dir, const Launch
                      {"processes_max", spec.processes_max},
                      {"disk_bytes_max", spec.disk_bytes_max},
                      {"sandbox", spec.sandbox},
+                     {"inherited_env", spec.inherited_env},
                      {"seccomp", spec.seccomp}};
   return WriteFileAtomically(task_dir / kLaunchFile, Dump(json), 0600);
 }
@@ -120,6 +121,7 @@ absl::StatusOr<LaunchSpec> ReadLaunchSpec(const std::filesystem::path& task_dir)
     reader.Integer("processes_max", spec.processes_max);
     reader.Integer("disk_bytes_max", spec.disk_bytes_max);
     reader.List("sandbox", spec.sandbox);
+    reader.List("inherited_env", spec.inherited_env);
     reader.Text("seccomp", spec.seccomp);
   }
   RETURN_IF_ERROR(reader.status());

@@ -53,6 +53,9 @@ struct LaunchSpec {
   // none.
   std::vector<std::string> sandbox;
   std::string seccomp = "off";  // SeccompModeName
+  // Variables that the task takes from the shim's own environment: what another launcher (Slurm)
+  // has set there.
+  std::vector<std::string> inherited_env;
 };
 
 struct ShimRecord {

@@ -1,5 +1,7 @@
-/* NVML for tests: two GPUs, the second of which cannot be read. */
+/* NVML for tests: two GPUs, the second of which cannot be read. The first has an Xid event when
+ * $ONEAI_TEST_XID names one, once. */
 #include <stdio.h>
+#include <stdlib.h>
 
 struct Memory {
   unsigned long long total, free, used;
@@ -28,5 +30,49 @@ int nvmlDeviceGetMemoryInfo(void* device, struct Memory* memory) {
 int nvmlDeviceGetUUID(void* device, char* uuid, unsigned int length) {
   (void)device;
   snprintf(uuid, length, "GPU-1234");
+  return 0;
+}
+int nvmlDeviceGetMinorNumber(void* device, unsigned int* minor) {
+  (void)device;
+  *minor = 3;
+  return 0;
+}
+
+struct Event {
+  void* device;
+  unsigned long long type, data;
+  unsigned int gpu_instance, compute_instance;
+};
+static const char* g_gpu;
+
+int nvmlDeviceGetTotalEccErrors(void* device, int type, int counter, unsigned long long* errors) {
+  (void)device;
+  (void)type;
+  (void)counter;
+  *errors = 0;
+  return 0;
+}
+int nvmlEventSetCreate(void** set) {
+  *set = "set";
+  return 0;
+}
+int nvmlEventSetFree(void* set) {
+  (void)set;
+  return 0;
+}
+int nvmlDeviceRegisterEvents(void* device, unsigned long long types, void* set) {
+  (void)set;
+  g_gpu = device;
+  return types & 0x2 ? 3 : 0; /* no ECC: NVML_ERROR_NOT_SUPPORTED */
+}
+int nvmlEventSetWait_v2(void* set, struct Event* event, unsigned int timeout_ms) {
+  (void)set;
+  (void)timeout_ms;
+  const char* xid = getenv("ONEAI_TEST_XID");
+  if (xid == NULL) return 10; /* NVML_ERROR_TIMEOUT */
+  event->device = (void*)g_gpu;
+  event->type = 0x8;
+  event->data = strtoull(xid, NULL, 10);
+  unsetenv("ONEAI_TEST_XID");
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "base/auth/pki.h"
 #include "base/files/files.h"
@@ -90,19 +91,17 @@ class NodeProcessTest : public ::testing::Test {
   }
   void StartAgent(const std::vector<std::string>& more = {}) {
     ChildOptions child;
-    child.argv = {(oneai::testing::BinDir() / "oneai-node").string(),
-                  "--name=node-a",
-                  "--state-dir=" + (dir_ / "state").string(),
-                  "--controller=" + options_.address,
-                  "--tls-ca=" + (dir_ / "ca.crt").string(),
-                  "--tls-cert=" + (dir_ / "node.crt").string(),
-                  "--tls-key=" + (dir_ / "node.key").string(),
-                  "--cpus=4",
-                  "--memory=3GiB",
-                  "--label=rack=r1"};
+    child.argv = {
+        (oneai::testing::BinDir() / "oneai-node").string(), "--name=node-a",
+        "--state-dir=" + (dir_ / "state").string(), "--controller=" + options_.address,
+        "--tls-ca=" + (dir_ / "ca.crt").string(), "--tls-cert=" + (dir_ / "node.crt").string(),
+        "--tls-key=" + (dir_ / "node.key").string(), "--cpus=4", "--memory=3GiB", "--label=rack=r1",
+        // Scripts here tell pids and write files outside of their task's folder.
+        "--isolation=" + isolation_};
     child.argv.insert(child.argv.end(), more.begin(), more.end());
     child.env = CurrentEnvironment();
     child.env["AGENT_SECRET"] = "must not reach tasks";
+    for (const auto& [name, value] : agent_env_) child.env[name] = value;
     child.output_file = (dir_ / "agent.log").string();
     ASSERT_OK_AND_ASSIGN(agent_, SpawnChild(child));
   }
@@ -141,6 +140,8 @@ class NodeProcessTest : public ::testing::Test {
   }
 
   fs::path dir_;
+  std::string isolation_ = "off";
+  std::map<std::string, std::string> agent_env_;
   FakeNodeService service_;
   GrpcServerOptions options_;
   std::unique_ptr<GrpcServer> server_;
@@ -287,6 +288,79 @@ TEST_F(NodeProcessTest, TasksSurviveAKilledAgentAndAreAdopted) {
   EXPECT_EQ(service_.Report("job-a").exit_code(), 9);
   ASSERT_TRUE(Eventually([&] { return service_.LogEnded("job-a"); }));
   EXPECT_EQ(service_.Log("job-a"), "one\ntwo\n");
+}
+
+TEST_F(NodeProcessTest, IsolatedTasksSurviveAKilledAgentAndAreWarnedOnce) {
+  isolation_ = "auto";
+  StartAgent();
+  v1::TaskAssignment task =
+      Shell("job-a",
+            "trap 'echo warned' USR1; echo one; while [ ! -e go ]; do sleep 0.05; done; "
+            "echo two; exit 9");
+  service_.SetDesired({task});
+  ASSERT_TRUE(Eventually([&] { return service_.Log("job-a") == "one\n"; }));
+  task.set_warning_signal(SIGUSR1);
+  task.set_warned(true);
+  service_.SetDesired({task});
+  // The shell may remark on its killed `sleep` in between.
+  ASSERT_TRUE(Eventually([&] { return absl::EndsWith(service_.Log("job-a"), "warned\n"); }));
+  const std::string first_incarnation = service_.last().incarnation();
+  KillAgent(SIGKILL);
+  StartAgent();
+  ASSERT_TRUE(Eventually([&] { return service_.last().incarnation() != first_incarnation; }));
+  ASSERT_TRUE(EventuallyInState("job-a", v1::TASK_RUNNING));
+  absl::SleepFor(absl::Milliseconds(500));
+  ASSERT_OK(WriteFileAtomically(TaskDir("job-a") / "go", ""));
+  ASSERT_TRUE(EventuallyInState("job-a", v1::TASK_EXITED));
+  EXPECT_EQ(service_.Report("job-a").exit_code(), 9);
+  ASSERT_TRUE(Eventually([&] { return service_.LogEnded("job-a"); }));
+  const std::string log = service_.Log("job-a");
+  EXPECT_THAT(log, ::testing::EndsWith("warned\ntwo\n"));
+  EXPECT_EQ(log.find("warned"), log.rfind("warned"));
+}
+
+TEST_F(NodeProcessTest, SaysWhatItEnforcesAndWhatNot) {
+  isolation_ = "auto";
+  StartAgent();
+  ASSERT_TRUE(Eventually([&] { return service_.num_heartbeats() > 0; }));
+  const v1::NodeInfo node = service_.last().node();
+  EXPECT_THAT(node.enforced(), ::testing::Contains("no-new-privileges"));
+  EXPECT_THAT(node.not_enforced(), ::testing::Contains(HasSubstr("artifact folder")));
+  EXPECT_GT(node.protocol_version(), 0);
+  EXPECT_GT(node.disk_bytes(), 0);
+  EXPECT_GT(service_.last().unix_ms(), 0);
+}
+
+TEST_F(NodeProcessTest, AFaultOfADeviceIsACheckUntilItIsGone) {
+  const fs::path faults = dir_ / "faults";
+  agent_env_["ONEAI_ASIC_FAULT_FILE"] = faults.string();
+  StartAgent(
+      {"--asic-plugin=" +
+           (oneai::testing::BinDir().parent_path() / "lib" / "liboneai_asic_emulator.so").string(),
+       "--asic-devices=2"});
+  ASSERT_TRUE(Eventually([&] { return service_.last().node().devices_size() == 3; }));
+  const auto asic = [&](int i) { return service_.last().node().devices(1 + i); };
+  EXPECT_TRUE(asic(1).healthy());
+  ASSERT_OK(WriteFileAtomically(faults, "1 core 3 does not answer\n"));
+  ASSERT_TRUE(Eventually([&] { return !asic(1).healthy(); }));
+  EXPECT_EQ(asic(1).health_message(), "core 3 does not answer");
+  EXPECT_TRUE(asic(0).healthy());
+  ASSERT_EQ(service_.last().checks_size(), 1);
+  EXPECT_EQ(service_.last().checks(0).name(), "device:asic-1");
+  EXPECT_FALSE(service_.last().checks(0).healthy());
+  fs::remove(faults);
+  ASSERT_TRUE(Eventually([&] { return asic(1).healthy(); }));
+  EXPECT_TRUE(service_.last().checks(0).healthy());
+}
+
+TEST_F(NodeProcessTest, AProbeIsRunAgainAndAgain) {
+  const fs::path sick = dir_ / "sick";
+  StartAgent({"--probe=/usr/bin/test ! -e " + sick.string(), "--probe-interval=0.1"});
+  ASSERT_TRUE(Eventually([&] { return service_.last().checks_size() == 1; }));
+  EXPECT_TRUE(service_.last().checks(0).healthy());
+  ASSERT_OK(WriteFileAtomically(sick, ""));
+  ASSERT_TRUE(Eventually([&] { return !service_.last().checks(0).healthy(); }));
+  EXPECT_THAT(service_.last().checks(0).message(), HasSubstr("exited with 1"));
 }
 
 TEST_F(NodeProcessTest, AKilledShimIsAnExitBySignalNine) {

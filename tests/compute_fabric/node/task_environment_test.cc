@@ -72,6 +72,34 @@ TEST(TaskEnvironmentTest, GpuTasksSeeTheirGpusAndOthersNone) {
   EXPECT_THAT(TaskEnvironment(order, CpuNode(), "/t"), Not(Contains(Key("CUDA_VISIBLE_DEVICES"))));
 }
 
+TEST(TaskEnvironmentTest, AShareIsToldAndEnforcedByMpsOnNvidia) {
+  NodeFacts node = CpuNode();
+  node.devices.push_back({.id = "gpu-0", .kind = "nvidia-h100-80g", .uuid = "GPU-x"});
+  node.devices.push_back({.id = "asic-0", .kind = "hanguang-800"});
+  TaskOrder order = Order();
+  order.device_ids = {"gpu-0"};
+  order.shares = {{"gpu-0", 250, int64_t{20} << 30}};
+  auto env = TaskEnvironment(order, node, "/t");
+  EXPECT_THAT(env, Contains(Pair("ONEAI_DEVICE_GRANTS", "gpu-0:250:21474836480")));
+  EXPECT_THAT(env, Contains(Pair("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE", "25")));
+  EXPECT_THAT(env, Contains(Pair("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", "0=20480M")));
+  order.device_ids = {"asic-0"};
+  order.shares = {{"asic-0", 500, 0}};
+  env = TaskEnvironment(order, node, "/t");
+  EXPECT_THAT(env, Contains(Pair("ONEAI_DEVICE_GRANTS", "asic-0:500:0")));
+  EXPECT_THAT(env, Not(Contains(Key("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"))));
+}
+
+TEST(TaskEnvironmentTest, DeviceFilesAreThoseOfTheGrantedGpusAndTheirDriver) {
+  NodeFacts node = CpuNode();
+  node.devices.push_back({.id = "gpu-0", .device_node = "/dev/nvidia3", .uuid = "GPU-x"});
+  TaskOrder order = Order();
+  EXPECT_THAT(DeviceNodesOf(order, node), ElementsAre());
+  order.device_ids = {"gpu-0"};
+  EXPECT_THAT(DeviceNodesOf(order, node), Contains("/dev/nvidia3"));
+  EXPECT_THAT(DeviceNodesOf(order, node), Contains("/dev/nvidiactl"));
+}
+
 TEST(TaskEnvironmentTest, TheAgentsOwnEnvironmentStaysWithIt) {
   const auto base = BaseEnvironment({{"PATH", "/p"}, {"SECRET", "x"}, {"LD_LIBRARY_PATH", "/l"}});
   EXPECT_THAT(base, Contains(Pair("PATH", "/p")));
