@@ -26,6 +26,9 @@ constexpr absl::Duration kStopGrace = absl::Seconds(20);
 constexpr absl::Duration kPoll = absl::Milliseconds(50);
 constexpr absl::Duration kBackoffMin = absl::Milliseconds(200);
 constexpr absl::Duration kBackoffMax = absl::Seconds(5);
+// What has lived for so long did not die of its start: it is started again without delay, however
+// often somebody kills it.
+constexpr absl::Duration kCameUp = absl::Seconds(2);
 
 volatile std::sig_atomic_t g_stop = 0;
 
@@ -190,7 +193,7 @@ class Supervisor {
     Reap();
     for (Slot& slot : slots_) {
       if (IsAlive(slot.process)) {
-        if (absl::Now() - slot.started > absl::Seconds(30)) slot.backoff = kBackoffMin;
+        if (absl::Now() - slot.started > kCameUp) slot.backoff = kBackoffMin;
         continue;
       }
       if (slot.process.pid != 0) {
