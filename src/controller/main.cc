@@ -6,7 +6,6 @@
 #include <csignal>
 #include <filesystem>
 #include <iostream>
-#include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -23,6 +22,7 @@
 #include "compute_fabric/controller/controller.h"
 #include "controller/auth_service.h"
 #include "controller/fabric_metrics.h"
+#include "controller/free_address.h"
 #include "controller/leadership.h"
 #include "controller/web/web_server.h"
 #include "controller/wiring.h"
@@ -220,6 +220,8 @@ absl::StatusOr<std::unique_ptr<Store>> OpenEtcd(const Flags& flags) {
 // and a fresh process knows nothing that is out of date.
 absl::Status RunReplicated(const Flags& flags, const TlsCredentials& tls,
                            const CertificateAuthority& ca) {
+  for (const std::string& address : {flags.listen, flags.web})
+    RETURN_IF_ERROR(CheckAddressFree(address));
   ASSIGN_OR_RETURN(const std::unique_ptr<Store> store, OpenEtcd(flags));
   LeadershipOptions options;
   options.self = {flags.name, flags.listen, absl::StrCat("https://", flags.web)};

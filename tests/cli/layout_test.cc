@@ -36,6 +36,47 @@ TEST(LayoutTest, PlansControllerNodesAndGatewayInThatOrder) {
   EXPECT_FALSE(std::filesystem::exists("/nowhere"));
 }
 
+TEST(LayoutTest, PlansThreeControllersOverEtcdForHa) {
+  TempDir dir;
+  UpOptions options = In(dir.path() / "f");
+  options.ha = true;
+  options.num_asic_nodes = 0;
+  const absl::StatusOr<FabricPlan> plan = PlanFabric(options, "/bin-dir");
+  if (absl::IsFailedPrecondition(plan.status())) {
+    EXPECT_THAT(plan.status().message(), HasSubstr("apt-get install etcd-server"));
+    GTEST_SKIP() << "etcd is not installed";
+  }
+  ASSERT_OK(plan);
+  std::vector<std::string> names;
+  for (const Component& component : plan->components) names.push_back(component.name);
+  EXPECT_THAT(names,
+              ::testing::ElementsAre("etcd-a", "etcd-b", "etcd-c", "controller-a", "controller-b",
+                                     "controller-c", "node-a", "node-b", "gateway"));
+  EXPECT_EQ(plan->num_nodes, 2u);
+  EXPECT_EQ(plan->client.controller, "127.0.0.1:26400,127.0.0.1:26401,127.0.0.1:26402");
+  const std::vector<std::string>& node = plan->components[6].argv;
+  EXPECT_THAT(node, ::testing::Contains(plan->client.controller));
+  ASSERT_OK(PrepareFolder(*plan));
+  // Nobody whom the fabric's CA certifies gets into etcd.
+  EXPECT_NE(*ReadFile(plan->dir / "pki" / "ca.crt"),
+            *ReadFile(plan->dir / "etcd" / "pki" / "ca.crt"));
+  EXPECT_FALSE(std::filesystem::exists(plan->dir / "pki" / "etcd-a.crt"));
+  options.ha = false;
+  EXPECT_THAT(PrepareFolder(*PlanFabric(options, "/bin-dir")),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("--ha")));
+}
+
+TEST(LayoutTest, HaDoesNotForgetTheStateOfASingleController) {
+  TempDir dir;
+  FabricPlan plan;
+  plan.dir = dir.path();
+  plan.ha = true;
+  std::filesystem::create_directories(dir.path() / "controller");
+  ASSERT_OK(WriteFileAtomically(dir.path() / "controller" / "store.db", "x"));
+  EXPECT_THAT(PrepareFolder(plan),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("SQLite")));
+}
+
 TEST(LayoutTest, RefusesWhatCannotBe) {
   TempDir dir;
   UpOptions options = In(dir.path());

@@ -213,6 +213,46 @@ TEST_F(GrpcTest, AChannelFindsARestartedServer) {
   EXPECT_OK(node);
 }
 
+// A server that shows the name which a list of controllers demands.
+TlsCredentials ControllerCredentials(const CertificateAuthority& ca) {
+  const KeyPair pair = ca.Issue({"controller", "c", {"localhost", kControllerName}}).value();
+  return {ca.certificate_pem(), pair.certificate_pem, pair.private_key_pem};
+}
+
+TEST_F(GrpcTest, AChannelOfSeveralAddressesFollowsTheOneThatListens) {
+  const TlsCredentials server_tls = ControllerCredentials(ca_);
+  auto first = GrpcServer::Start({"127.0.0.1:0", server_tls}, {&service_}).value();
+  const std::string one = absl::StrCat("127.0.0.1:", first->port());
+  auto second = GrpcServer::Start({"127.0.0.1:0", server_tls}, {&service_}).value();
+  const std::string two = absl::StrCat("127.0.0.1:", second->port());
+  second.reset();
+  const auto channel = NewChannel(absl::StrCat(two, ",", one), Credentials(ca_, "node", "node-a"));
+  EXPECT_OK(WhoAmIOver(channel, "", kPatience));
+  first.reset();
+  second = GrpcServer::Start({two, server_tls}, {&service_}).value();
+  EXPECT_OK(WhoAmIOver(channel, "", kPatience));
+}
+
+TEST_F(GrpcTest, AListOfControllersTakesNobodyElseForOne) {
+  // address_ has a certificate of our CA, but not a controller's name.
+  const auto channel =
+      NewChannel(absl::StrCat(address_, ",127.0.0.1:1"), Credentials(ca_, "node", "node-a"));
+  EXPECT_FALSE(WhoAmIOver(channel, "", absl::Seconds(2)).ok());
+}
+
+TEST_F(GrpcTest, WhoMayNotServeAnswersNobody) {
+  const Authenticator gated(&tokens_, nullptr,
+                            [] { return absl::UnavailableError("leads no more"); });
+  WhoAmIService service(&gated);
+  const auto server =
+      GrpcServer::Start({"127.0.0.1:0", Credentials(ca_, "controller", "main")}, {&service})
+          .value();
+  EXPECT_THAT(WhoAmIOver(NewChannel(absl::StrCat("127.0.0.1:", server->port()),
+                                    Credentials(ca_, "node", "node-a")),
+                         "", kPatience),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("leads no more")));
+}
+
 TEST(GrpcStatusTest, RetryDelaySurvivesTheRoundTrip) {
   absl::Status status = absl::ResourceExhaustedError("full");
   EXPECT_EQ(RetryDelayOf(status), std::nullopt);
