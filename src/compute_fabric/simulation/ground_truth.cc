@@ -160,7 +160,7 @@ void GroundTruth::CheckHistory(const v1::Job& before, const v1::Job& after) {
     Violate("attempts only rise", absl::StrCat(Describe(before), " became ", Describe(after)),
             {after.id()});
   }
-  if (IsFinished(before.state()) && !IsFinished(after.state()) && retries_.erase(after.id()) == 0) {
+  if (IsFinished(before.state()) && !IsFinished(after.state()) && !retries_.contains(after.id())) {
     Violate("finished stays finished", absl::StrCat(Describe(before), " became ", Describe(after)),
             {after.id()});
   }

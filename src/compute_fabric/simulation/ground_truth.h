@@ -47,6 +47,7 @@ class GroundTruth {
   void Committed(int64_t revision, const std::vector<WatchEvent>& events);
   // People.
   void SubmitAcknowledged(const std::string& request_id, const std::string& job_id);
+  // From then on it may come back more than once: the call is repeated until it is answered.
   void RetryRequested(const std::string& job_id) { retries_.insert(job_id); }
 
   // Every job that waits must say why, once the control plane had `patience` to look at it.

@@ -28,7 +28,6 @@ void WatchReasons(World& world) {
 // After the faults: until all is done, at most until `end`.
 void Settle(World& world, Workload& workload, absl::Time end) {
   Simulator& simulator = world.simulator();
-  simulator.RunUntil(simulator.Now() + absl::Seconds(40));  // jobs without an end are cancelled
   while (!simulator.stopped() && simulator.Now() < end) {
     simulator.RunUntil(simulator.Now() + absl::Seconds(5));
     if (workload.IsDone() && world.truth().Unfinished().empty()) break;

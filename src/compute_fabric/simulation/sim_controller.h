@@ -12,6 +12,7 @@
 #include "base/auth/access.h"
 #include "compute_fabric/controller/fabric_state.h"
 #include "compute_fabric/controller/job_requests.h"
+#include "compute_fabric/controller/live_schedule.h"
 #include "compute_fabric/controller/node_sessions.h"
 #include "compute_fabric/controller/schedule_loop.h"
 #include "compute_fabric/joblog/log_store.h"
@@ -26,12 +27,14 @@ struct ControllerCore {
   ControllerCore(Store* store, const Clock* clock, const ControllerOptions* options,
                  const ControllerHooks* hooks)
       : state(store, clock),
+        schedule(&state, options),
         logs(options->log_dir, options->log_bytes_max),
         metrics(&logs),
-        jobs(&state, hooks, options),
+        jobs(&state, &schedule, hooks, options),
         sessions(&state, hooks, options, &logs, &metrics),
-        loop(&state, &sessions, &logs, options) {}
+        loop(&state, &schedule, &sessions, &logs, options) {}
   FabricState state;
+  LiveSchedule schedule;
   LogStore logs;
   MetricStore metrics;
   JobRequests jobs;

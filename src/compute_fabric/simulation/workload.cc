@@ -115,9 +115,7 @@ void Workload::Submit() {
         }
         world_->truth().SubmitAcknowledged(request_id, response->job().id());
         jobs_.push_back(response->job().id());
-        if (!endless) return;
-        endless_.push_back(response->job().id());
-        if (winding_down_) Cancel(response->job().id());
+        if (endless) endless_.push_back(response->job().id());
       });
 }
 
@@ -200,12 +198,17 @@ void Workload::SetQuota(const std::string& project, int64_t cpu_milli) {
       [this](const absl::StatusOr<Record<v1::Queue>>&) { --num_open_; });
 }
 
+// Calls overtake each other, so the last ones wait until the others have been answered.
 void Workload::WindDown() {
-  for (const std::string& node : std::set<std::string>(cordoned_)) SetCordoned(node, false);
+  if (num_open_ > 0) {
+    world_->simulator().After(absl::Seconds(1), [this] { WindDown(); });
+    return;
+  }
+  for (const auto& machine : world_->machines()) SetCordoned(machine->name(), false);
   for (const char* project : kProjects) SetQuota(project, 0);
-  // They must run once more before they end: that, too, is liveness.
+  // Jobs without an end must run once more before they end: that, too, is liveness.
   world_->simulator().After(kEndlessMore, [this] {
-    winding_down_ = true;
+    wound_down_ = true;
     for (const std::string& job : endless_) Cancel(job);
   });
 }

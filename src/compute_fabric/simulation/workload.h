@@ -21,8 +21,8 @@ class Workload {
   void Begin(absl::Time until);
   // Takes back what would keep jobs waiting for ever: cordons, tight quotas, endless jobs.
   void WindDown();
-  // Every call has been answered.
-  bool IsDone() const { return num_open_ == 0; }
+  // That has been done, and every call has been answered.
+  bool IsDone() const { return wound_down_ && num_open_ == 0; }
   int num_refused() const { return num_refused_; }
   int num_submitted() const { return num_submitted_; }
 
@@ -43,7 +43,7 @@ class Workload {
   int num_submitted_ = 0;
   int num_refused_ = 0;
   int num_open_ = 0;
-  bool winding_down_ = false;
+  bool wound_down_ = false;
   std::vector<std::string> jobs_;     // acknowledged
   std::vector<std::string> endless_;  // of them, those that run until cancelled
   std::set<std::string> cordoned_;

@@ -9,9 +9,7 @@ namespace oneai::fabric::simulation {
 namespace {
 
 constexpr absl::Duration kRestartAfterExit = absl::Seconds(1);
-// How long a controller that has been replaced may go on acting: its own lease on leadership ends
-// before anybody else can lead for longer than this.
-constexpr absl::Duration kDeposedMax = absl::Seconds(2);
+constexpr absl::Duration kDeposedMax = absl::Milliseconds(10);
 
 v1::NodeInfo DrawNode(int index, Random& random) {
   v1::NodeInfo info;
@@ -134,7 +132,10 @@ void World::TakeOver() {
   SimController* const before = Newest();
   if (before == nullptr) return;
   simulator_->trace().Add("world", "lets another controller take over from ", before->name());
+  simulator_->Pause(before, simulator_->random().Between(absl::ZeroDuration(), absl::Seconds(60)));
   StartController();
+  // A leader is replaced when its lease is over, and it knows when that is; only what was under way
+  // when it was suspended goes on when it wakes.
   const absl::Duration rest =
       std::max(simulator_->paused_until(*before) - simulator_->Now(), absl::ZeroDuration()) +
       simulator_->random().Between(absl::ZeroDuration(), kDeposedMax);
@@ -275,7 +276,8 @@ bool World::ControlPlaneIsWell() const {
 
 bool World::IsWorthRetrying(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsAborted(status) ||
-         absl::IsDeadlineExceeded(status) || absl::IsResourceExhausted(status) ||
+         absl::IsDeadlineExceeded(status) ||
+         (absl::IsResourceExhausted(status) && absl::StrContains(status.message(), "disk")) ||
          absl::StrContains(status.message(), "another controller");
 }
 
