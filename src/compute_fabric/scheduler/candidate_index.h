@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -29,6 +30,14 @@ struct Candidate {
   int32_t nvlink_domain = kAnyDomain;  // that num_fit is of
 };
 
+// The candidates of one topology domain.
+struct DomainRoom {
+  int32_t domain = 0;     // NodeState::domain
+  int32_t index = 0;      // for ShapeCandidates::InDomain
+  int64_t num_fit = 0;    // tasks, summed over its candidates
+  int64_t num_nodes = 0;  // candidates
+};
+
 // The candidates of one shape with one device alternative.
 class ShapeCandidates {
  public:
@@ -39,6 +48,12 @@ class ShapeCandidates {
   // Best first: higher score, then lower NodeState::rank. Until `visit` returns false. The cluster
   // must not change meanwhile.
   virtual void VisitBestFirst(absl::FunctionRef<bool(const Candidate&)> visit) const = 0;
+
+  // Domains of the level with candidates, in the steady order of their first nodes; O(domains).
+  // Nothing: not known without a walk over the candidates.
+  virtual std::optional<std::vector<DomainRoom>> Domains(TopologyLevel level) const = 0;
+  // The candidates of one of them, best first.
+  virtual std::vector<Candidate> InDomain(TopologyLevel level, int32_t index) const = 0;
 };
 
 // Thread-compatible. Copies start empty: everything here can be derived.

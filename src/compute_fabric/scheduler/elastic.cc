@@ -17,8 +17,6 @@ namespace {
 constexpr int kWaitingMax = 16;
 constexpr int kGrownMax = 16;
 
-bool IsElastic(const JobView& job) { return job.gang && job.tasks_min < job.tasks; }
-
 int NumPlaced(const JobView& job) { return static_cast<int>(job.placed.size()); }
 
 // The kinds of device that the job asks for; the empty name stands for none.
@@ -49,12 +47,10 @@ class Resizing {
 
   std::vector<Resize> Run() {
     if (!state_.candidates.IsBoundTo(policy_)) state_.candidates.Follow(state_.jobs, policy_);
-    state_.jobs.VisitRunning([&](const JobView& job) {
-      if (IsElastic(job) && !job.stopping && job.ranks.empty() &&
-          now_ - job.started >= policy_.resize_interval) {
+    state_.jobs.VisitElastic([&](const JobView& job) {
+      if (!job.stopping && job.ranks.empty() && now_ - job.started >= policy_.resize_interval) {
         gangs_.push_back({&job, NumPlaced(job)});
       }
-      return true;
     });
     if (gangs_.empty()) return {};
     const ClusterState::Mark mark = state_.cluster.mark();
@@ -261,7 +257,7 @@ class Resizing {
   const Policy& policy_;
   const std::vector<const JobView*>& waiting_;
   absl::Time now_;
-  std::vector<Gang> gangs_;                 // by expected end; pointers into it stay valid
+  std::vector<Gang> gangs_;                 // by id; pointers into it stay valid
   std::map<std::string, Amounts> charged_;  // by queue, since the beginning
   std::vector<Resize> resizes_;
 };

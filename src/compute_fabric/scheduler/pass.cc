@@ -8,6 +8,9 @@
 namespace oneai::fabric {
 namespace {
 
+// Waiting jobs that elastic gangs are asked to make room for, a pass.
+constexpr size_t kWaitingMax = 64;
+
 // The fewest tasks that are of use at once.
 int LeastTasks(const JobView& job) { return job.gang ? job.tasks_min : 1; }
 
@@ -23,12 +26,18 @@ const NodeHold* FindForeignHold(const NodeSpec& node, const JobView& job, absl::
 }  // namespace
 
 Pass::Pass(SchedulerState& state, const Policy& policy, absl::Time now)
-    : state_(state), policy_(policy), now_(now), promises_(&state), window_(&state, &policy, now) {}
+    : state_(state),
+      policy_(policy),
+      now_(now),
+      promises_(&state),
+      window_(&state, &policy, now),
+      victims_(&state, &policy, now) {}
 
 PlanResult Pass::Run() {
   ClearHeldNodes();
   ServePromised();
   ServeQueues();
+  ResizeElastic();
   return std::move(result_);
 }
 
@@ -98,6 +107,7 @@ PlaceOutcome::Blocker Pass::Place(const JobView& job) {
 
 void Pass::Record(const JobView& job, const std::vector<TaskPlacement>& tasks) {
   result_.placements.push_back({job.id, tasks, ReasonOf(tasks)});
+  placed_.insert(job.id);
   const JobView* placed = state_.jobs.Place(job.id, tasks, now_);
   window_.Placed(*placed, tasks);
 }
@@ -132,6 +142,8 @@ bool Pass::IsRefusedLikeOthers(const JobView& job) const {
 }
 
 void Pass::Wait(const JobView& job, PlaceOutcome::Blocker blocker) {
+  if (MakeRoom(job)) return;
+  if (waiting_.size() < kWaitingMax) waiting_.push_back(&job);
   // More nodes do not help where the quota is used up.
   if (blocker == PlaceOutcome::Blocker::kQuota) return;
   Reserve(job);

@@ -8,12 +8,14 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/time/time.h"
 #include "compute_fabric/scheduler/backfill.h"
 #include "compute_fabric/scheduler/decisions.h"
 #include "compute_fabric/scheduler/order_queues.h"
 #include "compute_fabric/scheduler/place_job.h"
 #include "compute_fabric/scheduler/policy.h"
+#include "compute_fabric/scheduler/preempt.h"
 #include "compute_fabric/scheduler/promises.h"
 #include "compute_fabric/scheduler/state.h"
 
@@ -44,6 +46,12 @@ class Pass {
   void Wait(const JobView& job, PlaceOutcome::Blocker blocker);
   QueueOrder::Failure FailureOf(const JobView& job, PlaceOutcome::Blocker blocker);
   bool IsRefusedLikeOthers(const JobView& job) const;
+  bool MayPreempt(const JobView& job) const;
+  // Evicts others for the job, if it may and that helps; what they give back is promised to it.
+  bool MakeRoom(const JobView& job);
+  bool ShrinkFor(const JobView& job);
+  void ResizeElastic();
+  void AddResize(Resize resize);
   void Reserve(const JobView& job);
 
   SchedulerState& state_;
@@ -52,8 +60,12 @@ class Pass {
   PlanResult result_;
   PromiseHold promises_;
   BackfillWindow window_;
+  VictimSearch victims_;
   absl::flat_hash_map<GateKey, absl::Duration> gate_refused_;
-  int num_searches_ = 0;  // for planned starts; each looks at what runs
+  absl::flat_hash_set<std::string> placed_;  // jobs placed in this pass
+  std::vector<const JobView*> waiting_;      // jobs that could not be placed, the first of them
+  int num_searches_ = 0;                     // for planned starts; each looks at what runs
+  int num_victim_searches_ = 0;
 };
 
 }  // namespace oneai::fabric

@@ -98,7 +98,7 @@ std::vector<NodeChoice> Placement::Choose(const DeviceAlternative* device, int l
     topology.held.push_back(id);
   }
   std::sort(topology.held.begin(), topology.held.end());
-  return ChooseInDomains(topology, source);
+  return ChooseInDomains(topology, candidates);
 }
 
 void Placement::Commit(const DeviceAlternative* device, std::vector<NodeChoice> choices) {

@@ -58,12 +58,35 @@ bool NodeLayout::Follow(const ClusterState& cluster) {
     for (size_t p = 0; p < by_position.size(); ++p) {
       position[by_position[p]] = static_cast<int32_t>(p);
     }
+    for (const TopologyLevel level :
+         {TopologyLevel::kNvlink, TopologyLevel::kRack, TopologyLevel::kZone}) {
+      LayOutDomains(cluster, level);
+    }
   }
   for (const NodeIndex node : cluster.ChangedSince(version)) {
     signature[node] = SignatureOf(cluster.node(node));
   }
   version = cluster.version();
   return order_changed;
+}
+
+void NodeLayout::LayOutDomains(const ClusterState& cluster, TopologyLevel level) {
+  DomainLayout& layout = levels[static_cast<int>(level)];
+  layout = DomainLayout();
+  layout.index_of.assign(cluster.num_indexes(), -1);
+  absl::flat_hash_map<int32_t, int32_t> index;
+  for (const NodeIndex node : by_position) {
+    const NodeState& state = cluster.node(node);
+    const int32_t id = state.domain[static_cast<int>(level)];
+    if (id < 0) {
+      layout.is_partition = layout.is_partition && state.devices.empty();
+      continue;
+    }
+    const auto [it, added] = index.try_emplace(id, static_cast<int32_t>(layout.domains.size()));
+    if (added) layout.domains.push_back({id, {}});
+    layout.domains[it->second].nodes.push_back(node);
+    layout.index_of[node] = it->second;
+  }
 }
 
 KeptCandidates::KeptCandidates(const TaskShape& shape, const DeviceAlternative* device)
@@ -97,6 +120,9 @@ void KeptCandidates::LayOut() {
   for (auto& bitmap : by_score_) bitmap.reset();
   count_by_fit_.fill(0);
   num_nodes_ = 0;
+  for (size_t level = 0; level < rooms_.size(); ++level) {
+    rooms_[level].assign(layout_->levels[level].domains.size(), Room());
+  }
   for (const NodeIndex node : layout_->by_position) {
     if (cells_[node].num_fit > 0) Insert(node, cells_[node]);
   }
@@ -133,14 +159,52 @@ void KeptCandidates::Insert(NodeIndex node, const Cell& cell) {
     bitmap = std::make_unique<RankBitmap>(static_cast<int32_t>(layout_->by_position.size()));
   }
   bitmap->Insert(layout_->position[node]);
-  ++count_by_fit_[std::min<int32_t>(cell.num_fit, kNumFitMax)];
-  ++num_nodes_;
+  Count(node, cell, 1);
 }
 
 void KeptCandidates::Erase(NodeIndex node, const Cell& cell) {
   by_score_[cell.score]->Erase(layout_->position[node]);
-  --count_by_fit_[std::min<int32_t>(cell.num_fit, kNumFitMax)];
-  --num_nodes_;
+  Count(node, cell, -1);
+}
+
+void KeptCandidates::Count(NodeIndex node, const Cell& cell, int sign) {
+  count_by_fit_[std::min<int32_t>(cell.num_fit, kNumFitMax)] += sign;
+  num_nodes_ += sign;
+  for (size_t level = 0; level < rooms_.size(); ++level) {
+    const DomainLayout& domains = layout_->levels[level];
+    if (domains.domains.empty() || domains.index_of[node] < 0) continue;
+    Room& room = rooms_[level][domains.index_of[node]];
+    room.num_fit += sign * cell.num_fit;
+    room.num_nodes += sign;
+  }
+}
+
+Candidate KeptCandidates::CandidateOf(NodeIndex node) const {
+  const Cell& cell = cells_[node];
+  return {node, cell.num_fit, cell.score, cell.device};
+}
+
+std::optional<std::vector<DomainRoom>> KeptCandidates::Domains(TopologyLevel level) const {
+  const DomainLayout& layout = layout_->levels[static_cast<int>(level)];
+  if (level == TopologyLevel::kHost || !layout.is_partition) return std::nullopt;
+  std::vector<DomainRoom> domains;
+  const std::vector<Room>& rooms = rooms_[static_cast<int>(level)];
+  for (size_t i = 0; i < rooms.size(); ++i) {
+    if (rooms[i].num_nodes == 0) continue;
+    domains.push_back(
+        {layout.domains[i].id, static_cast<int32_t>(i), rooms[i].num_fit, rooms[i].num_nodes});
+  }
+  return domains;
+}
+
+std::vector<Candidate> KeptCandidates::InDomain(TopologyLevel level, int32_t index) const {
+  std::vector<Candidate> candidates;
+  for (const NodeIndex node : layout_->levels[static_cast<int>(level)].domains[index].nodes) {
+    if (cells_[node].num_fit > 0) candidates.push_back(CandidateOf(node));
+  }
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+  return candidates;
 }
 
 int32_t KeptCandidates::num_fit_max() const {
@@ -156,8 +220,7 @@ void KeptCandidates::VisitBestFirst(absl::FunctionRef<bool(const Candidate&)> vi
     if (bitmap == nullptr) continue;
     for (int32_t p = bitmap->Next(0); p >= 0; p = bitmap->Next(p + 1)) {
       const NodeIndex node = layout_->by_position[p];
-      const Cell& cell = cells_[node];
-      if (!visit({node, cell.num_fit, cell.score, cell.device})) return;
+      if (!visit(CandidateOf(node))) return;
     }
   }
 }

@@ -15,16 +15,32 @@
 
 namespace oneai::fabric {
 
+// The domains of one level, dense.
+struct DomainLayout {
+  struct Domain {
+    int32_t id = 0;
+    std::vector<NodeIndex> nodes;  // by position
+  };
+  std::vector<Domain> domains;    // in order of their first node
+  std::vector<int32_t> index_of;  // by NodeIndex, in `domains`; -1: none
+  // Whether each node is in one domain only (NVLink domains may be parts of a node).
+  bool is_partition = true;
+};
+
 // Nodes by rank, dense: what bitmaps are over. And what each node looks like to a scorer.
 struct NodeLayout {
   std::vector<NodeIndex> by_position;
-  std::vector<int32_t> position;    // by NodeIndex; -1: vacant
-  std::vector<uint64_t> signature;  // by NodeIndex: nodes of one signature score alike
+  std::vector<int32_t> position;       // by NodeIndex; -1: vacant
+  std::vector<uint64_t> signature;     // by NodeIndex: nodes of one signature score alike
+  std::array<DomainLayout, 4> levels;  // by TopologyLevel; kHost is empty: a host is a node
   uint64_t order_version = 0;
   uint64_t version = 0;
 
   // Brings all up to date. True: positions have changed.
   bool Follow(const ClusterState& cluster);
+
+ private:
+  void LayOutDomains(const ClusterState& cluster, TopologyLevel level);
 };
 
 // What a score may depend on, as a number.
@@ -40,6 +56,8 @@ class KeptCandidates : public ShapeCandidates {
   int64_t num_nodes() const override { return num_nodes_; }
   int32_t num_fit_max() const override;
   void VisitBestFirst(absl::FunctionRef<bool(const Candidate&)> visit) const override;
+  std::optional<std::vector<DomainRoom>> Domains(TopologyLevel level) const override;
+  std::vector<Candidate> InDomain(TopologyLevel level, int32_t index) const override;
 
  private:
   static constexpr int32_t kNumFitMax = 64;
@@ -53,7 +71,9 @@ class KeptCandidates : public ShapeCandidates {
   NodeScore ScoreOf(const NodeState& node, uint64_t signature, const Scorer& scorer);
   void Insert(NodeIndex node, const Cell& cell);
   void Erase(NodeIndex node, const Cell& cell);
+  void Count(NodeIndex node, const Cell& cell, int sign);
   void LayOut();
+  Candidate CandidateOf(NodeIndex node) const;
 
   TaskShape shape_;
   DeviceAlternative device_;
@@ -65,6 +85,11 @@ class KeptCandidates : public ShapeCandidates {
   std::array<std::unique_ptr<RankBitmap>, kScoreMax + 1> by_score_;
   std::array<int32_t, kNumFitMax + 1> count_by_fit_{};
   int64_t num_nodes_ = 0;
+  struct Room {
+    int32_t num_fit = 0;
+    int32_t num_nodes = 0;
+  };
+  std::array<std::vector<Room>, 4> rooms_;         // by TopologyLevel and DomainLayout's index
   absl::flat_hash_map<uint64_t, NodeScore> memo_;  // by signature
 };
 
@@ -76,6 +101,8 @@ class ComputedCandidates : public ShapeCandidates {
   int64_t num_nodes() const override { return static_cast<int64_t>(candidates_.size()); }
   int32_t num_fit_max() const override;
   void VisitBestFirst(absl::FunctionRef<bool(const Candidate&)> visit) const override;
+  std::optional<std::vector<DomainRoom>> Domains(TopologyLevel) const override { return {}; }
+  std::vector<Candidate> InDomain(TopologyLevel, int32_t) const override { return {}; }
 
  private:
   std::vector<Candidate> candidates_;  // best first

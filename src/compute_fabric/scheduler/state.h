@@ -15,6 +15,7 @@
 #include "compute_fabric/scheduler/candidate_index.h"
 #include "compute_fabric/scheduler/cluster/cluster_state.h"
 #include "compute_fabric/scheduler/cluster/job_table.h"
+#include "compute_fabric/scheduler/preempt_backoff.h"
 #include "compute_fabric/scheduler/queues/queue_tree.h"
 
 namespace oneai::fabric {
@@ -33,6 +34,9 @@ struct SchedulerState {
   JobTable jobs;
   QueueTree queues;
   std::vector<Promise> promises;  // in the order they were made
+  // When to look again, after a look that cost much.
+  PreemptBackoff preempt_backoff;
+  absl::Time next_resize = absl::InfinitePast();
   // Derived from `cluster` and `jobs`, and brought up to date by those who use it. A copy of the
   // state starts with an empty one.
   CandidateIndex candidates;

@@ -1,6 +1,7 @@
 #include "compute_fabric/scheduler/topology.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -11,8 +12,9 @@ namespace {
 
 struct Domain {
   int32_t id = 0;
-  std::vector<Candidate> members;  // best first
   int64_t room = 0;                // tasks; the gate may still refuse nodes
+  std::vector<Candidate> members;  // best first
+  int32_t index = -1;  // of the index's domains, when `members` are still to be asked for
 };
 
 // A node's candidate, split by NVLink domain where the node has several.
@@ -41,7 +43,9 @@ absl::InlinedVector<std::pair<int32_t, Candidate>, 2> ByNvlinkDomain(const Topol
   return parts;
 }
 
-std::vector<Domain> GroupByDomain(const TopologyRequest& request, CandidateSource candidates) {
+// By a walk over all candidates.
+std::vector<Domain> GroupByDomain(const TopologyRequest& request,
+                                  const ShapeCandidates& candidates) {
   std::vector<Domain> domains;  // in order of their best member
   absl::flat_hash_map<int32_t, size_t> index;
   const auto add = [&](int32_t id, const Candidate& member) {
@@ -51,12 +55,12 @@ std::vector<Domain> GroupByDomain(const TopologyRequest& request, CandidateSourc
       room = request.choice.held->OnNode(member.node) > 0 ? 0 : 1;
     }
     const auto [it, added] = index.try_emplace(id, domains.size());
-    if (added) domains.push_back({id, {}, 0});
+    if (added) domains.push_back({id, 0, {}, -1});
     domains[it->second].members.push_back(member);
     domains[it->second].room += room;
   };
   const TopologyLevel level = request.wish.level;
-  candidates([&](const Candidate& candidate) {
+  candidates.VisitBestFirst([&](const Candidate& candidate) {
     if (level == TopologyLevel::kNvlink && request.device != nullptr) {
       for (const auto& [id, part] : ByNvlinkDomain(request, candidate)) add(id, part);
     } else {
@@ -69,20 +73,42 @@ std::vector<Domain> GroupByDomain(const TopologyRequest& request, CandidateSourc
   return domains;
 }
 
+std::vector<Domain> DomainsWithRoom(const TopologyRequest& request,
+                                    const ShapeCandidates& candidates) {
+  const bool is_known = request.device != nullptr || request.wish.level != TopologyLevel::kNvlink;
+  const bool counts_nodes = request.choice.spread == SpreadPolicy::kNode;
+  if (!is_known || (counts_nodes && !request.choice.held->on_node.empty())) {
+    return GroupByDomain(request, candidates);
+  }
+  const std::optional<std::vector<DomainRoom>> rooms = candidates.Domains(request.wish.level);
+  if (!rooms) return GroupByDomain(request, candidates);
+  std::vector<Domain> domains;
+  domains.reserve(rooms->size());
+  for (const DomainRoom& room : *rooms) {
+    domains.push_back({room.domain, counts_nodes ? room.num_nodes : room.num_fit, {}, room.index});
+  }
+  return domains;
+}
+
 bool IsHeld(const TopologyRequest& request, const Domain& domain) {
   return std::binary_search(request.held.begin(), request.held.end(), domain.id);
 }
 
-std::vector<NodeChoice> ChooseWithin(const TopologyRequest& request, const Domain& domain,
+std::vector<NodeChoice> ChooseWithin(const TopologyRequest& request,
+                                     const ShapeCandidates& candidates, const Domain& domain,
                                      int32_t num_tasks, const HeldTasks& held) {
   ChoiceRequest choice = request.choice;
   choice.held = &held;
+  const std::vector<Candidate> asked_for =
+      domain.index < 0 ? std::vector<Candidate>()
+                       : candidates.InDomain(request.wish.level, domain.index);
+  const std::vector<Candidate>& members = domain.index < 0 ? domain.members : asked_for;
   choice.num_tasks = num_tasks;
   int32_t most = 0;
-  for (const Candidate& member : domain.members) most = std::max(most, member.num_fit);
+  for (const Candidate& member : members) most = std::max(most, member.num_fit);
   choice.num_fit_max = std::min(most, 64);
   return ChooseNodes(choice, [&](VisitCandidate visit) {
-    for (const Candidate& member : domain.members) {
+    for (const Candidate& member : members) {
       if (!visit(member)) return;
     }
   });
@@ -95,24 +121,24 @@ std::vector<const Domain*> WithRoom(const TopologyRequest& request,
   for (const Domain& domain : domains) {
     if (domain.room >= num_tasks) fitting.push_back(&domain);
   }
-  const bool by_score = request.wish.level == TopologyLevel::kHost;
   std::stable_sort(fitting.begin(), fitting.end(), [&](const Domain* a, const Domain* b) {
     const bool a_held = IsHeld(request, *a);
     const bool b_held = IsHeld(request, *b);
     if (a_held != b_held) return a_held;
-    return !by_score && a->room < b->room;
+    return a->room < b->room;
   });
   return fitting;
 }
 
 // All wanted in one domain; else the domain that takes most.
 std::vector<NodeChoice> ChooseOneDomain(const TopologyRequest& request,
+                                        const ShapeCandidates& candidates,
                                         const std::vector<Domain>& domains) {
   std::vector<NodeChoice> best;
   int64_t best_tasks = request.num_tasks_min - 1;
   const auto try_domain = [&](const Domain& domain) {
     std::vector<NodeChoice> choices =
-        ChooseWithin(request, domain, request.choice.num_tasks, *request.choice.held);
+        ChooseWithin(request, candidates, domain, request.choice.num_tasks, *request.choice.held);
     const int64_t num_tasks = NumTasks(choices);
     if (num_tasks <= best_tasks) return;
     best_tasks = num_tasks;
@@ -137,6 +163,7 @@ std::vector<NodeChoice> ChooseOneDomain(const TopologyRequest& request,
 
 // As few domains as a greedy choice finds.
 std::vector<NodeChoice> ChooseFewDomains(const TopologyRequest& request,
+                                         const ShapeCandidates& candidates,
                                          std::vector<Domain> domains) {
   std::vector<NodeChoice> choices;
   HeldTasks held = *request.choice.held;  // and what is chosen: a node may be in several domains
@@ -152,7 +179,7 @@ std::vector<NodeChoice> ChooseFewDomains(const TopologyRequest& request,
           });
     }
     const std::vector<NodeChoice> part =
-        ChooseWithin(request, *next, static_cast<int32_t>(left), held);
+        ChooseWithin(request, candidates, *next, static_cast<int32_t>(left), held);
     left -= NumTasks(part);
     held.Add(*request.choice.cluster, part);
     choices.insert(choices.end(), part.begin(), part.end());
@@ -161,25 +188,53 @@ std::vector<NodeChoice> ChooseFewDomains(const TopologyRequest& request,
   return choices;
 }
 
+// Hosts are the candidates themselves: the best one with room for all is met early.
+std::vector<NodeChoice> ChooseHosts(const TopologyRequest& request,
+                                    const ShapeCandidates& candidates) {
+  const auto all = [&](VisitCandidate visit) { candidates.VisitBestFirst(visit); };
+  // As few hosts as can be is what the spread policy says, or contradicts, by itself.
+  if (!request.wish.required) return ChooseNodes(request.choice, all);
+  Candidate best;
+  int32_t best_tasks = request.num_tasks_min - 1;
+  const bool one_each = request.choice.spread == SpreadPolicy::kNode;
+  candidates.VisitBestFirst([&](const Candidate& candidate) {
+    const NodeState& node = request.choice.cluster->node(candidate.node);
+    const int32_t host = node.domain[static_cast<int>(TopologyLevel::kHost)];
+    if (!request.held.empty() &&
+        !std::binary_search(request.held.begin(), request.held.end(), host)) {
+      return true;
+    }
+    int32_t num_tasks = std::min(candidate.num_fit, request.choice.num_tasks);
+    if (one_each) num_tasks = request.choice.held->OnNode(candidate.node) > 0 ? 0 : 1;
+    if (num_tasks <= best_tasks || !request.choice.may_use(candidate.node)) return true;
+    best = candidate;
+    best_tasks = num_tasks;
+    return best_tasks < request.choice.num_tasks;
+  });
+  if (best.node == kNoNode) return {};
+  return {{best.node, best_tasks, best.nvlink_domain, best.device}};
+}
+
 }  // namespace
 
 std::vector<NodeChoice> ChooseInDomains(const TopologyRequest& request,
-                                        CandidateSource candidates) {
-  std::vector<Domain> domains = GroupByDomain(request, candidates);
+                                        const ShapeCandidates& candidates) {
+  if (request.wish.level == TopologyLevel::kHost) return ChooseHosts(request, candidates);
+  std::vector<Domain> domains = DomainsWithRoom(request, candidates);
   if (request.wish.required) {
     if (!request.held.empty()) {
       domains.erase(std::remove_if(domains.begin(), domains.end(),
                                    [&](const Domain& d) { return !IsHeld(request, d); }),
                     domains.end());
     }
-    return ChooseOneDomain(request, domains);
+    return ChooseOneDomain(request, candidates, domains);
   }
   for (const Domain* domain : WithRoom(request, domains, request.choice.num_tasks)) {
     std::vector<NodeChoice> choices =
-        ChooseWithin(request, *domain, request.choice.num_tasks, *request.choice.held);
+        ChooseWithin(request, candidates, *domain, request.choice.num_tasks, *request.choice.held);
     if (NumTasks(choices) == request.choice.num_tasks) return choices;
   }
-  return ChooseFewDomains(request, std::move(domains));
+  return ChooseFewDomains(request, candidates, std::move(domains));
 }
 
 std::vector<int32_t> DomainsOf(const ClusterState& cluster, TopologyLevel level,

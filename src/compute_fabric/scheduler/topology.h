@@ -24,10 +24,11 @@ struct TopologyRequest {
 };
 
 // Required: all in one domain, the one that has all wanted and least room besides (what is left of
-// it is the fragment; hosts: the best scored), else the one with most, if that is num_tasks_min.
-// Preferred: the same if it has all, else the fewest domains: the roomiest first, the tightest for
-// the rest. O(candidates).
-std::vector<NodeChoice> ChooseInDomains(const TopologyRequest& request, CandidateSource candidates);
+// it is the fragment; hosts: the best scored that has room), else the one with most, if that is
+// num_tasks_min. Preferred: the same if it has all, else the fewest domains: the roomiest first,
+// the tightest for the rest. O(domains) where the index knows them, else O(candidates).
+std::vector<NodeChoice> ChooseInDomains(const TopologyRequest& request,
+                                        const ShapeCandidates& candidates);
 
 // The domains of `level` that the tasks are in, ascending.
 std::vector<int32_t> DomainsOf(const ClusterState& cluster, TopologyLevel level,

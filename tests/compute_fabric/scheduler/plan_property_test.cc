@@ -146,6 +146,12 @@ TEST(PlanPropertyTest, NothingIsEverGivenTwice) {
         CheckPlacement(before.at(placement.job_id), placement);
         ASSERT_EQ(evicted.count(placement.job_id), 0u);
       }
+      for (const Resize& resize : result.resizes) {
+        const JobView& gang = before.at(resize.job_id);
+        ASSERT_GE(resize.tasks, gang.tasks_min);
+        ASSERT_LE(resize.tasks, gang.tasks);
+        ASSERT_EQ(evicted.count(resize.job_id), 0u);
+      }
       ASSERT_THAT(CheckInvariants(fabric.state()), IsEmpty());
       ASSERT_THAT(FindOverAllocation(fabric.state().cluster), IsEmpty());
       CheckQuotas(fabric.state());

@@ -306,14 +306,14 @@ NodeIndex ClusterState::SetNode(const NodeSpec& spec) {
   state.memory_bytes_free += spec.memory_bytes - old.memory_bytes;
   state.num_ports_free = NumPorts(spec) - static_cast<int32_t>(state.ports_used.size());
   impl_->SetDevices(slot, old, std::vector<DeviceState>(state.devices));
+  const std::vector<int32_t> old_domain = std::move(state.domain);
   impl_->SetDomains(state);
   impl_->AddToSums(slot, 1);
   if (is_new || old.labels != spec.labels) {
     if (!is_new) impl_->order.Free(state.rank);
-    const int64_t rank = impl_->order.Assign(spec);
-    if (is_new || rank != state.rank) ++impl_->order_version;
-    state.rank = rank;
+    state.rank = impl_->order.Assign(spec);
   }
+  if (is_new || old.labels != spec.labels || old_domain != state.domain) ++impl_->order_version;
   impl_->feed.Append(index);
   return index;
 }

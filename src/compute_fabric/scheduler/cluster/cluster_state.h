@@ -122,7 +122,8 @@ class ClusterState {
   // The order of near-equal nodes (NodeState::rank). Only between passes; an equal seed costs
   // nothing.
   void SetOrderSeed(uint64_t seed);
-  // Rises when a node comes or goes or ranks change: when an index by rank must be laid out anew.
+  // Rises when a node comes or goes, or its rank or domains change: when an index by rank or domain
+  // must be laid out anew.
   uint64_t order_version() const;
 
   Mark mark() const;

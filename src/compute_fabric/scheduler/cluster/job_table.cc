@@ -39,6 +39,8 @@ std::string ClassKey(const JobView& job, absl::string_view shape_key) {
 
 absl::Time PlaceInLine(const JobView& job) { return job.submitted + job.line_delay; }
 
+bool IsElastic(const JobView& job) { return job.gang && job.tasks_min < job.tasks; }
+
 struct ShapeDemand {
   TaskShape shape;
   int64_t num_jobs = 0;
@@ -109,6 +111,7 @@ struct JobTable::Impl {
   std::map<std::string, QueueJobs, std::less<>> queues;
   absl::btree_set<EndKey, EndKeyLess> running;
   absl::flat_hash_map<std::string, std::vector<const Record*>> on_node;
+  absl::btree_map<absl::string_view, const Record*> elastic;
   // Priorities of jobs that could be evicted, by queue.
   std::map<std::string, absl::btree_map<int, int64_t>, std::less<>> held_priorities;
   int64_t num_waiting = 0;
@@ -185,6 +188,7 @@ void JobTable::Impl::Enter(Record& record) {
   }
   if (job.placed.empty()) return;
   running.insert({ExpectedEnd(job), &record});
+  if (IsElastic(job)) elastic.emplace(job.id, &record);
   for (const TaskPlacement& task : job.placed) {
     std::vector<const Record*>& jobs = on_node[task.node];
     if (std::find(jobs.begin(), jobs.end(), &record) == jobs.end()) jobs.push_back(&record);
@@ -206,6 +210,7 @@ void JobTable::Impl::Leave(Record& record) {
   LeaveClass(record);
   if (job.placed.empty()) return;
   running.erase({ExpectedEnd(job), &record});
+  if (IsElastic(job)) elastic.erase(job.id);
   for (const TaskPlacement& task : job.placed) {
     const auto node = on_node.find(task.node);
     if (node == on_node.end()) continue;
@@ -336,6 +341,14 @@ void JobTable::VisitRunning(absl::FunctionRef<bool(const JobView&)> visit) const
   for (const EndKey& key : impl_->running) {
     if (!visit(key.record->job)) return;
   }
+}
+
+int64_t JobTable::num_running() const { return static_cast<int64_t>(impl_->running.size()); }
+
+int64_t JobTable::num_elastic() const { return static_cast<int64_t>(impl_->elastic.size()); }
+
+void JobTable::VisitElastic(absl::FunctionRef<void(const JobView&)> visit) const {
+  for (const auto& [id, record] : impl_->elastic) visit(record->job);
 }
 
 std::vector<const JobView*> JobTable::OnNode(absl::string_view node) const {

@@ -62,6 +62,10 @@ class JobTable {
   // Jobs that hold something, by expected end (started + time_limit, earliest first; those without
   // limit last), until `visit` returns false.
   void VisitRunning(absl::FunctionRef<bool(const JobView&)> visit) const;
+  int64_t num_running() const;  // that hold something
+  // Gangs that hold something and may have fewer or more tasks (tasks_min < tasks), by id.
+  void VisitElastic(absl::FunctionRef<void(const JobView&)> visit) const;
+  int64_t num_elastic() const;
   // Jobs with a task on the node.
   std::vector<const JobView*> OnNode(absl::string_view node) const;
   void VisitAll(absl::FunctionRef<void(const JobView&)> visit) const;  // by id

@@ -1,0 +1,93 @@
+// Phase 6 as the pass uses it: whether a job that waits may have others make room, and what is done
+// about it. Shrinking comes before evicting: it costs nobody his place.
+#include <algorithm>
+#include <optional>
+
+#include "compute_fabric/scheduler/elastic.h"
+#include "compute_fabric/scheduler/pass.h"
+
+namespace oneai::fabric {
+namespace {
+
+// Searches for victims a pass: each looks at all that runs.
+constexpr int kVictimSearchesMax = 2;
+constexpr absl::Duration kResizeWaitPerGang = absl::Milliseconds(20);
+
+}  // namespace
+
+// Cheap questions first: most waiting jobs are neither more important than what runs beside them
+// nor within a quota that others have borrowed.
+bool Pass::MayPreempt(const JobView& job) const {
+  const std::optional<int> lowest = state_.jobs.LowestPriorityHeld(job.queue);
+  if (lowest && *lowest < job.priority) return true;
+  const auto is_entitled = [&](const DeviceAlternative* device) {
+    Amounts amounts;
+    Add(amounts, AmountsOf(job.shape, device), job.gang ? job.tasks_min : 1);
+    const Admission admission = state_.queues.Admit(job.queue, amounts);
+    return admission.admitted && !admission.borrows;
+  };
+  if (job.shape.devices.empty()) return is_entitled(nullptr);
+  return std::any_of(job.shape.devices.begin(), job.shape.devices.end(),
+                     [&](const DeviceAlternative& device) { return is_entitled(&device); });
+}
+
+bool Pass::MakeRoom(const JobView& job) {
+  if (!policy_.preemption || num_victim_searches_ >= kVictimSearchesMax) return false;
+  const JobClass job_class = state_.jobs.ClassOf(job);
+  if (!state_.preempt_backoff.MaySearch(job.queue, job_class, now_) || !MayPreempt(job)) {
+    return false;
+  }
+  ++num_victim_searches_;
+  if (ShrinkFor(job)) return false;
+  PreemptionPlan plan = victims_.Find(job, Gate());
+  // Who has been placed in this pass has not started yet: there is nobody to warn.
+  const bool is_just_placed =
+      std::any_of(plan.evictions.begin(), plan.evictions.end(),
+                  [&](const Eviction& eviction) { return placed_.contains(eviction.job_id); });
+  if (plan.evictions.empty() || is_just_placed) {
+    state_.preempt_backoff.Failed(job.queue, job_class, state_.jobs.num_running(), now_);
+    return false;
+  }
+  state_.preempt_backoff.Succeeded(job.queue, job_class);
+  victims_.Carried(plan);
+  Promise promise{job.id, std::move(plan.tasks), {}};
+  for (Eviction& eviction : plan.evictions) {
+    state_.jobs.MarkStopping(eviction.job_id);
+    promise.evicted.push_back(eviction.job_id);
+    result_.evictions.push_back(std::move(eviction));
+  }
+  promises_.Add(std::move(promise));
+  return true;
+}
+
+// Whether elastic gangs will make room at their next checkpoint: nobody has to be stopped then.
+bool Pass::ShrinkFor(const JobView& job) {
+  bool shrinks = false;
+  for (Resize& resize : PlanResizes(state_, policy_, {&job}, now_)) {
+    const JobView* gang = state_.jobs.Find(resize.job_id);
+    if (resize.tasks >= static_cast<int>(gang->placed.size())) continue;
+    shrinks = true;
+    AddResize(std::move(resize));
+  }
+  return shrinks;
+}
+
+// Gangs are resized at their next checkpoint, minutes from now at best, so a look now and then will
+// do; each tries placements for every gang that could change.
+void Pass::ResizeElastic() {
+  if (now_ < state_.next_resize) return;
+  state_.next_resize = now_ + state_.jobs.num_elastic() * kResizeWaitPerGang;
+  for (Resize& resize : PlanResizes(state_, policy_, waiting_, now_)) AddResize(std::move(resize));
+}
+
+// One decision a gang: the first, which was for a job that may evict others.
+void Pass::AddResize(Resize resize) {
+  const bool is_known =
+      std::any_of(result_.resizes.begin(), result_.resizes.end(),
+                  [&](const Resize& other) { return other.job_id == resize.job_id; });
+  if (!is_known && !state_.jobs.Find(resize.job_id)->stopping) {
+    result_.resizes.push_back(std::move(resize));
+  }
+}
+
+}  // namespace oneai::fabric
