@@ -141,8 +141,8 @@ class FgdSimulation {
 FgdSimulation::FgdSimulation(const std::vector<NodeSpec>& nodes,
                              const std::vector<TaskShape>& tasks, ScorePolicy policy, uint64_t seed,
                              Dice& dice)
-    : fragmentation_(TypicalTasks(tasks)) {
-  scorer_ = MakeScorer(policy, TypicalTasks(tasks), seed);
+    : fragmentation_(TypicalTasks(tasks), FragmentRule::kNextTask) {
+  scorer_ = MakeScorer(policy, TypicalTasks(tasks, DemandCoverage(policy)), seed);
   std::vector<size_t> order(nodes.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
   dice.Shuffle(order);

@@ -17,7 +17,8 @@ int ScoreOfFall(double fall_milli) {
 
 class FgdScorer : public Scorer {
  public:
-  explicit FgdScorer(const std::vector<TypicalTask>& typical_tasks) : model_(typical_tasks) {}
+  explicit FgdScorer(const std::vector<TypicalTask>& typical_tasks)
+      : model_(typical_tasks, FragmentRule::kNextTask) {}
 
   NodeScore Score(const NodeState& node, const TaskShape& shape,
                   const DeviceAlternative* device) const override {

@@ -1,6 +1,6 @@
 // File: compute_fabric/scheduler/score/fragmentation.h
 //
-// FGD's F(n), prepared for speed: the policies that follow the fragmentation gradient ask for it
+// Fragmentation of a node, prepared for speed: the policies that follow its gradient ask for it
 // several times a score.
 #pragma once
 
@@ -13,7 +13,7 @@
 
 namespace oneai::fabric {
 
-// What of a node F looks at: CPU, and what is left of its healthy devices, by kind.
+// What of a node fragmentation looks at: CPU, and what is left of its healthy devices, by kind.
 struct NodeProfile {
   struct Kind {
     int table = -1;  // in FragmentationModel; -1: no typical task wants the kind
@@ -31,28 +31,45 @@ struct NodeProfile {
   int FindKind(const std::string& name) const;
 };
 
+// What a fragment is.
+enum class FragmentRule {
+  // FGD's F(n): what is left on devices where a typical task does not fit, expected over all
+  // typical tasks. CPU-only tasks and those of other kinds can use nothing.
+  kNextTask,
+  // Looks further: a task uses what is left only as far as the node's CPU would last for more of
+  // its like (half as much again, since neighbours differ); expected over the typical tasks that
+  // accept the kind, so that kinds in low demand are not worth less.
+  kWhileCpuLasts,
+};
+
 // The typical tasks, sorted by kind of device. Where a task lists several alternatives of one kind,
 // its first counts. Thread-safe.
 class FragmentationModel {
  public:
-  explicit FragmentationModel(const std::vector<TypicalTask>& typical_tasks);
+  FragmentationModel(const std::vector<TypicalTask>& typical_tasks, FragmentRule rule);
 
   NodeProfile Profile(const NodeState& node) const;
-  // F of the node, in milli-devices.
+  // In milli-devices.
   double Of(const NodeProfile& node) const;
 
  private:
   struct Demand {
     int64_t cpu_milli = 0;
-    int32_t milli = 0;
     int32_t count = 0;
     double popularity = 0;
+    double usable_per_cpu = 0;  // milli-devices that a milli-core of the node can serve
+  };
+  // Demands for devices with at least `milli` left.
+  struct Level {
+    int32_t milli = 0;
+    std::vector<Demand> demands;
   };
   struct KindTable {
     std::string kind;
-    std::vector<Demand> demands;
+    std::vector<Level> levels;
   };
 
+  void AddDemand(const TypicalTask& task, const DeviceAlternative& device, FragmentRule rule);
   double OfKind(const NodeProfile::Kind& kind, int64_t cpu_milli) const;
 
   std::vector<KindTable> tables_;

@@ -45,6 +45,8 @@ std::unique_ptr<Scorer> MakeScorer(ScorePolicy policy, std::vector<TypicalTask> 
   return nullptr;
 }
 
+double DemandCoverage(ScorePolicy policy) { return policy == ScorePolicy::kOneai ? 0.99 : 0.95; }
+
 absl::string_view ScorePolicyName(ScorePolicy policy) {
   for (const NamedPolicy& named : kPolicies) {
     if (named.policy == policy) return named.name;
