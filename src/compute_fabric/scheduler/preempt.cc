@@ -6,7 +6,6 @@
 #include <set>
 #include <tuple>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "compute_fabric/scheduler/node_domains.h"
 #include "compute_fabric/scheduler/queues/amount_text.h"
@@ -23,6 +22,7 @@ namespace {
 constexpr int kTrialsMax = 12;
 constexpr int kPlacedTrialsMax = 4;
 constexpr int kRetriesMax = 12;
+constexpr int64_t kImproveWorkMax = 4096;  // nodes looked at for a cheaper choice
 constexpr int64_t kPerNodeMax = 1'000'000;
 
 constexpr absl::Duration kTimeToComeBack = absl::Minutes(2);
@@ -116,25 +116,78 @@ class Search {
   }
 
   // Chooses again without what turned out not to work: jobs of a queue that has given back what it
-  // had borrowed; nodes where the count was too hopeful.
+  // had borrowed, or (to give back more with fewer) the smallest of those it did give; nodes where
+  // the count was too hopeful.
   TrialOutcome TryDomain(const NodeDomain& domain, VictimChoice choice) const {
-    std::vector<char> may_evict = may_evict_;
-    std::vector<NodeIndex> nodes = domain.nodes;
-    TrialOutcome outcome;
-    for (int i = 0; i < kRetriesMax && choice.found; ++i) {
-      if (choice.victims.empty() && quota_.empty()) return outcome;  // it has been tried as it is
-      std::vector<int32_t> victims = quota_;
-      victims.insert(victims.end(), choice.victims.begin(), choice.victims.end());
-      outcome = TryVictims(request_, std::move(victims));
-      if (outcome.placed) return outcome;
-      if (outcome.refused >= 0) {
-        BanQueueOf(outcome, may_evict);
-      } else if (!LeaveOut(choice, nodes)) {
-        return outcome;
+    struct Attempt {
+      std::vector<char> may_evict;
+      std::vector<NodeIndex> nodes;
+    };
+    std::vector<Attempt> attempts;  // the next one last
+    attempts.push_back({may_evict_, domain.nodes});
+    for (int i = 0; i < kRetriesMax && !attempts.empty(); ++i) {
+      Attempt attempt = std::move(attempts.back());
+      attempts.pop_back();
+      if (i > 0) choice = Choose(domain, attempt.nodes, attempt.may_evict);
+      if (!choice.found) continue;
+      if (choice.victims.empty() && quota_.empty()) continue;  // it has been tried as it is
+      const TrialOutcome outcome = TryVictims(request_, Together(choice));
+      if (outcome.placed) return Improve(domain, attempt.nodes, attempt.may_evict, outcome);
+      if (outcome.refused < 0) {
+        if (LeaveOut(choice, attempt.nodes)) attempts.push_back(std::move(attempt));
+        continue;
       }
-      choice = Choose(domain, nodes, may_evict);
+      Attempt other = attempt;
+      if (BanSmallestOf(outcome, other.may_evict)) attempts.push_back(std::move(other));
+      BanQueueOf(outcome, attempt.may_evict);
+      attempts.push_back(std::move(attempt));
     }
-    return outcome;
+    return {};
+  }
+
+  std::vector<int32_t> Together(const VictimChoice& choice) const {
+    std::vector<int32_t> victims = quota_;
+    victims.insert(victims.end(), choice.victims.begin(), choice.victims.end());
+    return victims;
+  }
+
+  // Where the domain is small: whether doing without one of those chosen leads to cheaper ones.
+  TrialOutcome Improve(const NodeDomain& domain, const std::vector<NodeIndex>& nodes,
+                       std::vector<char> may_evict, TrialOutcome best) const {
+    int64_t work_left = kImproveWorkMax;
+    for (bool improved = true; improved;) {
+      improved = false;
+      for (const int32_t victim : std::vector<int32_t>(best.victims)) {
+        work_left -= static_cast<int64_t>(nodes.size());
+        if (work_left < 0) return best;
+        may_evict[victim] = 0;
+        const VictimChoice choice = Choose(domain, nodes, may_evict);
+        may_evict[victim] = 1;
+        if (!choice.found || choice.cost >= best.cost) continue;
+        TrialOutcome outcome = TryVictims(request_, Together(choice));
+        if (!outcome.placed || !IsBetter(outcome, best)) continue;
+        best = std::move(outcome);
+        improved = true;
+        break;
+      }
+    }
+    return best;
+  }
+
+  // The smallest of those the refused one's queue did give. False: it gave nobody.
+  bool BanSmallestOf(const TrialOutcome& outcome, std::vector<char>& may_evict) const {
+    const VictimTable& table = *request_.table;
+    int32_t smallest = -1;
+    for (const int32_t v : outcome.victims) {
+      if (table.victims[v].queue != table.victims[outcome.refused].queue) continue;
+      if (smallest < 0 ||
+          MilliHeld(*table.victims[v].job) < MilliHeld(*table.victims[smallest].job)) {
+        smallest = v;
+      }
+    }
+    if (smallest < 0) return false;
+    may_evict[smallest] = 0;
+    return true;
   }
 
   void BanQueueOf(const TrialOutcome& outcome, std::vector<char>& may_evict) const {
