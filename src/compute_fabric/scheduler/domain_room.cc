@@ -49,8 +49,8 @@ int64_t NumFitForJob(const SchedulerState& state, NodeIndex node, const NodeRoom
   return most;
 }
 
-std::optional<DomainRoom> RoomiestDomain(const SchedulerState& state, const JobView& job,
-                                         TopologyLevel level, const RoomSource& room_of) {
+std::optional<LargestDomain> RoomiestDomain(const SchedulerState& state, const JobView& job,
+                                            TopologyLevel level, const RoomSource& room_of) {
   const int64_t limit = static_cast<int64_t>(job.ranks.size());
   const bool by_device = level == TopologyLevel::kNvlink && !job.shape.devices.empty();
   std::map<std::string, int64_t> sums;
@@ -73,7 +73,7 @@ std::optional<DomainRoom> RoomiestDomain(const SchedulerState& state, const JobV
           NumFitForJob(state, node, *room, job, limit, domain);
     }
   }
-  std::optional<DomainRoom> best;
+  std::optional<LargestDomain> best;
   for (const auto& [name, num_tasks] : sums) {
     if (num_tasks > 0 && (!best || num_tasks > best->num_tasks)) best = {name, num_tasks};
   }

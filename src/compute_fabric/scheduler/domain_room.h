@@ -14,7 +14,7 @@
 
 namespace oneai::fabric {
 
-struct DomainRoom {
+struct LargestDomain {
   std::string name;
   int64_t num_tasks = 0;
 };
@@ -28,7 +28,7 @@ int64_t NumFitForJob(const SchedulerState& state, NodeIndex node, const NodeRoom
                      const JobView& job, int64_t limit, int32_t nvlink_domain = kAnyDomain);
 
 // The domain with most room; nullopt: no node has any. Ties: the first by name.
-std::optional<DomainRoom> RoomiestDomain(const SchedulerState& state, const JobView& job,
-                                         TopologyLevel level, const RoomSource& room_of);
+std::optional<LargestDomain> RoomiestDomain(const SchedulerState& state, const JobView& job,
+                                            TopologyLevel level, const RoomSource& room_of);
 
 }  // namespace oneai::fabric

@@ -137,7 +137,7 @@ class Explainer {
   void AddTopology(int64_t need, const RoomSource& room_of,
                    std::vector<std::string>& reasons) const {
     const absl::string_view level = LevelName(job_.topology->level);
-    const std::optional<DomainRoom> best =
+    const std::optional<LargestDomain> best =
         RoomiestDomain(state_, job_, job_.topology->level, room_of);
     if (best && best->num_tasks >= need) return;
     reasons.push_back(absl::StrCat(

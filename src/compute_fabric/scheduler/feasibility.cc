@@ -142,7 +142,7 @@ absl::Status CanEverFit(const SchedulerState& state, const JobView& job) {
                      "; the largest that fits is ", num_fit, num_fit == 1 ? " task" : " tasks"));
   }
   if (!job.topology || !job.topology->required) return absl::OkStatus();
-  const std::optional<DomainRoom> best = RoomiestDomain(
+  const std::optional<LargestDomain> best = RoomiestDomain(
       state, whole, job.topology->level,
       [&](NodeIndex node) { return std::make_optional(EmptyRoomOf(state.cluster.node(node))); });
   if (best && best->num_tasks >= need) return absl::OkStatus();
