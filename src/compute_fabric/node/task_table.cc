@@ -144,6 +144,7 @@ absl::StatusOr<LaunchSpec> TaskTable::WriteFolder(const TaskOrder& order) {
   spec.env = TaskEnvironment(order, options_.node, dir.string());
   if (order.grace_ms > 0) spec.grace_ms = order.grace_ms;
   spec.lease_file = options_.lease_file;
+  spec.inherited_env = shims_->inherited_env();
   spec.fence_ms = absl::ToInt64Milliseconds(options_.fence);
   std::vector<std::string> problems;
   RETURN_IF_ERROR(isolation_->Prepare(order, options_.node, dir.string(), spec, problems));
