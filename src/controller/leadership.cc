@@ -140,11 +140,19 @@ bool Leadership::StopsWithin(absl::Duration pause) {
   return mu_.AwaitWithTimeout(absl::Condition(&stopping_), pause);
 }
 
+// Somebody may have taken the key away by hand; the lease alone would not show it.
+absl::Status Leadership::CheckKey() const {
+  ASSIGN_OR_RETURN(const KeyValue key, store_->Get(kLeaderKey));
+  if (key.mod_revision == fence_revision_) return absl::OkStatus();
+  return absl::NotFoundError("another controller leads");
+}
+
 void Leadership::Renew() {
   do {
     // The lease is counted from before the request: the store counts from when it comes in.
     const absl::Duration start = SinceBoot();
-    const absl::Status renewed = store_->RenewLease(lease_id_);
+    absl::Status renewed = store_->RenewLease(lease_id_);
+    if (renewed.ok()) renewed = CheckKey();
     if (absl::IsNotFound(renewed)) {
       serve_until_ns_ = 0;
       return;

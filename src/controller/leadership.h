@@ -73,6 +73,7 @@ class Leadership {
  private:
   Leadership(Store* store, LeadershipOptions options, int64_t lease_id, int64_t fence_revision,
              absl::Duration serve_until);
+  absl::Status CheckKey() const;  // NotFound: the key is not ours any more
   void Renew();
   void Guard(const std::function<void()>& on_lost);
   bool StopsWithin(absl::Duration pause);

@@ -215,9 +215,14 @@ absl::StatusOr<std::unique_ptr<Store>> OpenEtcd(const Flags& flags) {
   return EtcdStore::Open(options);
 }
 
-// One of several controllers: waits for its turn, then serves until it is told to stop or leads no
-// more. Then the process ends at once, whatever its threads are at: a successor may lead already,
-// and a fresh process knows nothing that is out of date.
+// For a leader that must not go on, whatever its threads are at: a successor may lead already, and
+// a fresh process knows nothing that is out of date.
+void EndAtOnce(const char* why) {
+  Log::Error(why);
+  _exit(kExitLeadershipLost);
+}
+
+// One of several controllers: waits for its turn, then serves until it is told to stop.
 absl::Status RunReplicated(const Flags& flags, const TlsCredentials& tls,
                            const CertificateAuthority& ca) {
   for (const std::string& address : {flags.listen, flags.web})
@@ -235,12 +240,10 @@ absl::Status RunReplicated(const Flags& flags, const TlsCredentials& tls,
   if (absl::IsCancelled(leadership.status())) return absl::OkStatus();
   RETURN_IF_ERROR(leadership.status());
   Log::Info("leads", {{"name", flags.name}, {"fence", (*leadership)->fence_revision()}});
-  (*leadership)->Keep([] {
-    Log::Error("the lease was not renewed in time; leads no more");
-    _exit(kExitLeadershipLost);
-  });
+  (*leadership)->Keep([] { EndAtOnce("the lease was not renewed in time; leads no more"); });
   const std::unique_ptr<Store> fenced =
-      NewFencedStore(store.get(), kLeaderKey, (*leadership)->fence_revision());
+      NewFencedStore(store.get(), kLeaderKey, (*leadership)->fence_revision(),
+                     [] { EndAtOnce("whether a commit has happened is not known"); });
   return Serve(flags, tls, ca, fenced.get(), leadership->get());
 }
 

@@ -112,6 +112,16 @@ TEST(LeadershipTest, ALeaderWhoseLeaseIsGoneStops) {
   lost.WaitForNotification();
 }
 
+TEST(LeadershipTest, ALeaderWhoseKeyWasTakenAwayStops) {
+  const auto store = NewMemoryStore();
+  const auto first = Lead(store.get(), "a");
+  absl::Notification lost;
+  first->Keep([&] { lost.Notify(); });
+  ASSERT_OK(store->Commit(Transaction().Delete(kLeaderKey)));
+  lost.WaitForNotification();
+  EXPECT_THAT(first->MayServe(), StatusIs(absl::StatusCode::kUnavailable, _));
+}
+
 TEST(LeadershipTest, RefusesARecordThatNamesNobody) {
   EXPECT_THAT(DecodeLeader("{}"), StatusIs(absl::StatusCode::kDataLoss, _));
   EXPECT_THAT(DecodeLeader("x"), StatusIs(absl::StatusCode::kDataLoss, _));

@@ -9,8 +9,11 @@ namespace {
 
 class FencedStore final : public Store {
  public:
-  FencedStore(Store* store, std::string fence, int64_t revision)
-      : store_(store), fence_(std::move(fence)), fence_revision_(revision) {}
+  FencedStore(Store* store, std::string fence, int64_t revision, std::function<void()> on_unknown)
+      : store_(store),
+        fence_(std::move(fence)),
+        fence_revision_(revision),
+        on_unknown_(std::move(on_unknown)) {}
 
   absl::StatusOr<KeyValue> Get(absl::string_view key) const override { return store_->Get(key); }
   absl::StatusOr<RangeResult> List(absl::string_view prefix, int64_t limit) const override {
@@ -25,6 +28,7 @@ class FencedStore final : public Store {
     Transaction fenced = transaction;
     fenced.If(fence_, fence_revision_);
     absl::StatusOr<int64_t> revision = store_->Commit(fenced);
+    if (absl::IsUnavailable(revision.status())) on_unknown_();
     if (!absl::IsAborted(revision.status())) return revision;
     // Which compare failed decides whether trying again makes sense.
     const absl::StatusOr<KeyValue> fence = store_->Get(fence_);
@@ -52,12 +56,14 @@ class FencedStore final : public Store {
   Store* const store_;
   const std::string fence_;
   const int64_t fence_revision_;
+  const std::function<void()> on_unknown_;
 };
 
 }  // namespace
 
-std::unique_ptr<Store> NewFencedStore(Store* store, std::string fence, int64_t revision) {
-  return std::make_unique<FencedStore>(store, std::move(fence), revision);
+std::unique_ptr<Store> NewFencedStore(Store* store, std::string fence, int64_t revision,
+                                      std::function<void()> on_unknown) {
+  return std::make_unique<FencedStore>(store, std::move(fence), revision, std::move(on_unknown));
 }
 
 }  // namespace oneai

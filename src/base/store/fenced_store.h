@@ -5,6 +5,7 @@
 // of it ends with the election, also those of a process that slept through its end.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -14,6 +15,10 @@ namespace oneai {
 
 // Commits compare that `fence` is at `revision`; FailedPrecondition when it no longer is, and
 // nothing has changed. Reads, watches and leases pass. `store` must outlive it.
-std::unique_ptr<Store> NewFencedStore(Store* store, std::string fence, int64_t revision);
+//
+// `on_unknown` is called when a commit answers Unavailable: it may have happened, so that what the
+// process remembers may no longer be what the store holds.
+std::unique_ptr<Store> NewFencedStore(Store* store, std::string fence, int64_t revision,
+                                      std::function<void()> on_unknown);
 
 }  // namespace oneai

@@ -10,10 +10,12 @@ using ::testing::_;
 using ::testing::HasSubstr;
 using testing::StatusIs;
 
+void NoUnknowns() { ADD_FAILURE() << "an outcome was not known"; }
+
 TEST(FencedStoreTest, WritesUntilTheFenceChanges) {
   const auto store = NewMemoryStore();
   ASSERT_OK_AND_ASSIGN(const int64_t fence, store->Commit(Transaction().Put("leader", "a")));
-  const auto fenced = NewFencedStore(store.get(), "leader", fence);
+  const auto fenced = NewFencedStore(store.get(), "leader", fence, NoUnknowns);
   ASSERT_OK_AND_ASSIGN(const int64_t revision, fenced->Commit(Transaction().Put("k", "1")));
   EXPECT_EQ(fenced->Get("k")->mod_revision, revision);
   // A compare of the caller's own stays what it is.
@@ -30,7 +32,7 @@ TEST(FencedStoreTest, WritesUntilTheFenceChanges) {
 TEST(FencedStoreTest, WritesNothingWithoutItsFence) {
   const auto store = NewMemoryStore();
   ASSERT_OK_AND_ASSIGN(const int64_t fence, store->Commit(Transaction().Put("leader", "a")));
-  const auto fenced = NewFencedStore(store.get(), "leader", fence);
+  const auto fenced = NewFencedStore(store.get(), "leader", fence, NoUnknowns);
   ASSERT_OK(store->Commit(Transaction().Delete("leader")));
   EXPECT_THAT(fenced->Commit(Transaction().Put("k", "1")),
               StatusIs(absl::StatusCode::kFailedPrecondition, _));
