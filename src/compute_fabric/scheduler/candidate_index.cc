@@ -151,7 +151,9 @@ void CandidateIndex::Follow(const JobTable& jobs, const Policy& policy) {
   impl_->score_policy = policy.score;
   impl_->seed = policy.seed;
   impl_->scorer =
-      MakeScorer(policy.score, impl_->fixed ? *impl_->fixed : TypicalTasks(SampleOf(impl_->demand)),
+      MakeScorer(policy.score,
+                 impl_->fixed ? *impl_->fixed
+                              : TypicalTasks(SampleOf(impl_->demand), DemandCoverage(policy.score)),
                  policy.seed);
   impl_->shapes.clear();
 }

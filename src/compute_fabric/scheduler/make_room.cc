@@ -10,7 +10,7 @@ namespace oneai::fabric {
 namespace {
 
 // Searches for victims a pass: each looks at all that runs.
-constexpr int kVictimSearchesMax = 2;
+constexpr int kVictimSearchesMax = 4;
 constexpr absl::Duration kResizeWaitPerGang = absl::Milliseconds(20);
 
 }  // namespace
@@ -36,6 +36,10 @@ bool Pass::MakeRoom(const JobView& job) {
   const JobClass job_class = state_.jobs.ClassOf(job);
   if (!state_.preempt_backoff.MaySearch(job.queue, job_class, now_) || !MayPreempt(job)) {
     return false;
+  }
+  if (num_victim_searches_ == 0) {
+    if (!state_.preempt_backoff.MayBeginRound(now_)) return false;
+    state_.preempt_backoff.RoundBegun(state_.jobs.num_running(), now_);
   }
   ++num_victim_searches_;
   if (ShrinkFor(job)) return false;

@@ -5,6 +5,7 @@
 namespace oneai::fabric {
 namespace {
 
+constexpr absl::Duration kRoundPerJob = absl::Microseconds(250);
 constexpr absl::Duration kWaitPerJob = absl::Microseconds(500);
 constexpr int kDoublingsMax = 16;
 // Entries of classes that died out go when there are this many.
@@ -15,6 +16,10 @@ constexpr size_t kEntriesMax = 4096;
 bool PreemptBackoff::MaySearch(absl::string_view queue, JobClass job_class, absl::Time now) const {
   const auto it = entries_.find(std::make_pair(std::string(queue), job_class));
   return it == entries_.end() || now >= it->second.again;
+}
+
+void PreemptBackoff::RoundBegun(int64_t num_running, absl::Time now) {
+  next_round_ = now + num_running * kRoundPerJob;
 }
 
 void PreemptBackoff::Failed(absl::string_view queue, JobClass job_class, int64_t num_running,

@@ -151,6 +151,79 @@ TEST(PlanTest, MaintenanceThatHasBegunClearsTheNode) {
   EXPECT_THAT(Plan(state, {}, kNow + absl::Minutes(6)).evictions, IsEmpty());
 }
 
+// The job as the controller tells of it when it has stopped and waits again.
+void Requeue(SchedulerState& state, const std::string& id) {
+  JobView job = *state.jobs.Find(id);
+  job.placed.clear();
+  job.stopping = false;
+  job.started = absl::InfiniteFuture();
+  for (int rank = 0; rank < job.tasks; ++rank) job.ranks.push_back(rank);
+  SetJob(state, job);
+}
+
+TEST(PlanTest, WhatAnEvictionFreesIsKeptForItsJob) {
+  SchedulerState state;
+  SetNode(state, GpuNode("a", 4));
+  SetJob(state, Job("low", 1, 4));
+  ASSERT_THAT(Placed(Plan(state, {}, kNow)), ElementsAre("low"));
+  JobView high = Job("high", 1, 2);
+  high.priority = 5;
+  SetJob(state, high);
+  PlanResult result = Plan(state, {}, kNow + absl::Hours(1));
+  ASSERT_EQ(result.evictions.size(), 1u);
+  EXPECT_EQ(result.evictions[0].job_id, "low");
+  EXPECT_EQ(result.evictions[0].for_job, "high");
+  EXPECT_THAT(Placed(result), IsEmpty());
+  EXPECT_THAT(CheckInvariants(state), IsEmpty());
+  // Still stopping; somebody more important comes and finds the place promised.
+  JobView higher = Job("higher", 1, 4);
+  higher.priority = 9;
+  higher.preemptible = false;
+  SetJob(state, higher);
+  result = Plan(state, {}, kNow + absl::Hours(1) + absl::Seconds(1));
+  EXPECT_THAT(Placed(result), IsEmpty());
+  EXPECT_THAT(result.evictions, IsEmpty());
+  // It has stopped: the place is for whom it was made.
+  Requeue(state, "low");
+  result = Plan(state, {}, kNow + absl::Hours(1) + absl::Seconds(2));
+  ASSERT_FALSE(result.placements.empty());
+  EXPECT_EQ(result.placements[0].job_id, "high");
+  EXPECT_THAT(state.promises, IsEmpty());
+  EXPECT_THAT(CheckInvariants(state), IsEmpty());
+}
+
+TEST(PlanTest, APromiseEndsWithItsJob) {
+  SchedulerState state;
+  SetNode(state, GpuNode("a", 4));
+  SetJob(state, Job("low", 1, 4));
+  Plan(state, {}, kNow);
+  JobView high = Job("high", 1, 4);
+  high.priority = 5;
+  SetJob(state, high);
+  ASSERT_EQ(Plan(state, {}, kNow + absl::Hours(1)).evictions.size(), 1u);
+  RemoveJob(state, "high");
+  Requeue(state, "low");
+  EXPECT_THAT(Placed(Plan(state, {}, kNow + absl::Hours(1))), ElementsAre("low"));
+  EXPECT_THAT(state.promises, IsEmpty());
+}
+
+TEST(PlanTest, ShrinksAnElasticGangBeforeItEvicts) {
+  SchedulerState state;
+  SetNode(state, GpuNode("a", 4));
+  JobView elastic = Job("elastic", 4, 1);
+  elastic.tasks_min = 2;
+  SetJob(state, elastic);
+  ASSERT_THAT(Placed(Plan(state, {}, kNow)), ElementsAre("elastic"));
+  JobView high = Job("high", 1, 2);
+  high.priority = 5;
+  SetJob(state, high);
+  const PlanResult result = Plan(state, {}, kNow + absl::Hours(1));
+  EXPECT_THAT(result.evictions, IsEmpty());
+  ASSERT_EQ(result.resizes.size(), 1u);
+  EXPECT_EQ(result.resizes[0].job_id, "elastic");
+  EXPECT_EQ(result.resizes[0].tasks, 2);
+}
+
 TEST(PlanTest, QuotaOfOneQueueHoldsUpNoOther) {
   SchedulerState state;
   SetNode(state, GpuNode("a", 4));

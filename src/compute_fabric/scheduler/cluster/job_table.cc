@@ -130,6 +130,10 @@ struct JobTable::Impl {
   void LeaveClass(Record& record);
   void Enter(Record& record);
   void Leave(Record& record);
+  void EnterLine(Record& record);
+  void LeaveLine(Record& record);
+  void EnterNodes(Record& record);
+  void LeaveNodes(Record& record);
 };
 
 JobTable::Impl::Impl(const Impl& other)
@@ -179,13 +183,39 @@ void JobTable::Impl::LeaveClass(Record& record) {
 
 void JobTable::Impl::Enter(Record& record) {
   EnterClass(record);
+  EnterLine(record);
+  EnterNodes(record);
+}
+
+void JobTable::Impl::Leave(Record& record) {
+  LeaveLine(record);
+  LeaveNodes(record);
+  LeaveClass(record);
+}
+
+void JobTable::Impl::EnterLine(Record& record) {
   const JobView& job = record.job;
-  if (IsWaiting(job)) {
-    QueueJobs& queue = queues[job.queue];
-    queue.all.insert(WaitKey(job, &record));
-    queue.by_class[record.job_class].insert(WaitKey(job, &record));
-    ++num_waiting;
-  }
+  if (!IsWaiting(job)) return;
+  QueueJobs& queue = queues[job.queue];
+  queue.all.insert(WaitKey(job, &record));
+  queue.by_class[record.job_class].insert(WaitKey(job, &record));
+  ++num_waiting;
+}
+
+void JobTable::Impl::LeaveLine(Record& record) {
+  const JobView& job = record.job;
+  if (!IsWaiting(job)) return;
+  const auto queue = queues.find(job.queue);
+  queue->second.all.erase(WaitKey(job, &record));
+  const auto of_class = queue->second.by_class.find(record.job_class);
+  of_class->second.erase(WaitKey(job, &record));
+  if (of_class->second.empty()) queue->second.by_class.erase(of_class);
+  if (queue->second.all.empty()) queues.erase(queue);
+  --num_waiting;
+}
+
+void JobTable::Impl::EnterNodes(Record& record) {
+  const JobView& job = record.job;
   if (job.placed.empty()) return;
   running.insert({ExpectedEnd(job), &record});
   if (IsElastic(job)) elastic.emplace(job.id, &record);
@@ -196,18 +226,8 @@ void JobTable::Impl::Enter(Record& record) {
   if (job.preemptible && !job.stopping) ++held_priorities[job.queue][job.priority];
 }
 
-void JobTable::Impl::Leave(Record& record) {
+void JobTable::Impl::LeaveNodes(Record& record) {
   const JobView& job = record.job;
-  if (IsWaiting(job)) {
-    const auto queue = queues.find(job.queue);
-    queue->second.all.erase(WaitKey(job, &record));
-    const auto of_class = queue->second.by_class.find(record.job_class);
-    of_class->second.erase(WaitKey(job, &record));
-    if (of_class->second.empty()) queue->second.by_class.erase(of_class);
-    if (queue->second.all.empty()) queues.erase(queue);
-    --num_waiting;
-  }
-  LeaveClass(record);
   if (job.placed.empty()) return;
   running.erase({ExpectedEnd(job), &record});
   if (IsElastic(job)) elastic.erase(job.id);
@@ -262,7 +282,8 @@ int64_t JobTable::num_waiting() const { return impl_->num_waiting; }
 const JobView* JobTable::Place(absl::string_view id, const std::vector<TaskPlacement>& tasks,
                                absl::Time now) {
   Record& record = *impl_->Find(id);
-  impl_->Leave(record);
+  impl_->LeaveLine(record);
+  impl_->LeaveNodes(record);
   JobView& job = record.job;
   if (job.placed.empty()) job.started = now;
   job.placed.insert(job.placed.end(), tasks.begin(), tasks.end());
@@ -276,17 +297,25 @@ const JobView* JobTable::Place(absl::string_view id, const std::vector<TaskPlace
                                                                   });
                                  }),
                   job.ranks.end());
-  impl_->reuse_classes = false;
-  impl_->Enter(record);
-  impl_->reuse_classes = true;
+  // What is still missing is of another class; what no longer waits keeps the one it had.
+  if (IsWaiting(job)) {
+    impl_->reuse_classes = false;
+    impl_->LeaveClass(record);
+    impl_->EnterClass(record);
+    impl_->reuse_classes = true;
+  }
+  impl_->EnterLine(record);
+  impl_->EnterNodes(record);
   return &job;
 }
 
 const JobView* JobTable::MarkStopping(absl::string_view id) {
   Record& record = *impl_->Find(id);
-  impl_->Leave(record);
+  impl_->LeaveLine(record);
+  impl_->LeaveNodes(record);
   record.job.stopping = true;
-  impl_->Enter(record);
+  impl_->EnterLine(record);
+  impl_->EnterNodes(record);
   return &record.job;
 }
 
