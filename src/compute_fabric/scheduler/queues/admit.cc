@@ -44,7 +44,6 @@ class ResourceWalk {
         continue;
       }
       if (borrows) admission_.borrows = true;
-      if (!borrows) entitled_ = true;
       CheckBorrowing(node, footprint);
     }
   }
@@ -74,12 +73,12 @@ class ResourceWalk {
 
   // The root's written nominal is a cap. Its capacity is not: what is really free the nodes know
   // (jobs on cordoned nodes use none of the capacity). It only guards idle nominal that is kept for
-  // its owners against those who borrow.
+  // its owners.
   void CheckRoot(const QueueNode& root, int64_t footprint) {
     const bool written = root.spec && !root.spec->nominal.empty();
     if (growth_ <= 0 || footprint <= root.nominal[r_]) return;
     const int64_t kept = root.child_footprint[r_] + root.own_use[r_] - root.use[r_];
-    if (!written && (entitled_ || kept <= 0)) return;
+    if (!written && kept <= 0) return;
     Block(amount_ > root.nominal[r_], root, footprint - root.nominal[r_],
           absl::StrCat("of ", Text(root.nominal[r_]), " in the fabric, ", Text(root.use[r_]),
                        " in use", KeptText(kept), ", ", Text(amount_), " asked for"));
@@ -103,7 +102,6 @@ class ResourceWalk {
   const int64_t amount_;
   Admission& admission_;
   int64_t growth_ = 0;
-  bool entitled_ = false;  // within the nominal of a queue on the way
 };
 
 }  // namespace

@@ -8,8 +8,25 @@
 namespace oneai::fabric {
 namespace {
 
-int64_t UseOf(const QueueTreeData& data, const QueueSide& side, int r) {
-  return side.in_rest ? data.nodes[side.parent].rest_use[r] : data.nodes[side.child].use[r];
+// What the side has taken out of what is there for all: with what sandboxes below it keep.
+int64_t TakenBy(const QueueTreeData& data, const QueueSide& side, int r) {
+  return side.in_rest ? data.nodes[side.parent].rest_use[r] : data.nodes[side.child].footprint[r];
+}
+
+// The same after `amount` more in `queue`, which is at or below the side. What comes out of a part
+// that is kept for the queue takes nothing from anybody.
+int64_t TakenAfter(const QueueTreeData& data, const QueueSide& side, int queue, int r,
+                   int64_t amount) {
+  if (side.in_rest) return SaturatingAdd(TakenBy(data, side, r), amount);
+  for (int n = queue; n >= 0; n = data.nodes[n].parent) {
+    const QueueNode& node = data.nodes[n];
+    const int64_t taken =
+        SaturatingAdd(SaturatingAdd(node.own_use[r], node.child_footprint[r]), amount);
+    const int64_t footprint = std::max(node.kept[r], taken);
+    if (n == side.child) return footprint;
+    amount = footprint - node.footprint[r];
+  }
+  return TakenBy(data, side, r);
 }
 
 int64_t NominalOf(const QueueTreeData& data, const QueueSide& side, int r) {
@@ -21,7 +38,7 @@ int64_t NominalOf(const QueueTreeData& data, const QueueSide& side, int r) {
 bool BorrowsAllTheWay(const QueueTreeData& data, const QueueSide& top, int owner, int r) {
   const auto borrows = [&](const QueueSide& side) {
     const int64_t nominal = NominalOf(data, side, r);
-    return nominal == kUnlimited || UseOf(data, side, r) > nominal;
+    return nominal == kUnlimited || TakenBy(data, side, r) > nominal;
   };
   if (NominalOf(data, top, r) == kUnlimited || !borrows(top)) return false;
   if (top.child < 0) return true;
@@ -32,10 +49,11 @@ bool BorrowsAllTheWay(const QueueTreeData& data, const QueueSide& top, int owner
   return true;
 }
 
-bool WithinNominal(const QueueTreeData& data, const QueueSide& side, const DenseAmounts& more) {
+bool WithinNominal(const QueueTreeData& data, const QueueSide& side, int queue,
+                   const DenseAmounts& more) {
   for (const auto& [r, amount] : more) {
     if (!data.divided[r] || amount <= 0) continue;
-    if (SaturatingAdd(UseOf(data, side, r), amount) > NominalOf(data, side, r)) return false;
+    if (TakenAfter(data, side, queue, r, amount) > NominalOf(data, side, r)) return false;
   }
   return true;
 }
@@ -67,7 +85,7 @@ bool MayReclaim(const QueueTreeData& data, absl::string_view taker, const Amount
   const DenseAmounts needs = ToDense(data, amounts);
   const DenseAmounts holds = ToDense(data, held);
   if (!GivesBack(data, y, data.NearestNode(owner), needs, &holds)) return false;
-  if (WithinNominal(data, x, needs)) return true;
+  if (WithinNominal(data, x, data.NearestNode(taker), needs)) return true;
   const double owner_after = GroupShare(data, y, holds, -1);
   return owner_after < GroupShare(data, y, {}, 1) && GroupShare(data, x, needs, 1) < owner_after;
 }
@@ -80,7 +98,7 @@ bool MightReclaim(const QueueTreeData& data, absl::string_view taker, const Amou
   if (x.in_rest && y.in_rest) return false;
   const DenseAmounts needs = ToDense(data, amounts);
   if (!GivesBack(data, y, data.NearestNode(owner), needs, nullptr)) return false;
-  return WithinNominal(data, x, needs) ||
+  return WithinNominal(data, x, data.NearestNode(taker), needs) ||
          GroupShare(data, x, needs, 1) < GroupShare(data, y, {}, 1);
 }
 

@@ -2,7 +2,8 @@
 //
 // Who may take back from whom. Let X and Y be the sides of taker and owner where their paths part;
 // t what the taker needs, v what the owner's job holds; s(Q) the dominant share above nominal over
-// weight (fair_share.h: GroupShare), 0 within nominal.
+// weight (fair_share.h: GroupShare), 0 within nominal. "Uses" counts what queues below keep to
+// themselves (admit.h: footprint).
 //
 //   owner   v has some resource that t needs and of which Y, and every queue from Y down to the
 //           job, uses more than its nominal: nobody's own nominal is ever taken from him

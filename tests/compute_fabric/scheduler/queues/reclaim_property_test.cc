@@ -258,7 +258,7 @@ TEST(ReclaimEndsTest, TheGuardBoundsEachJob) {
   const World world = {
       .num_nodes = 6, .num_kinds = 2, .depth = 3, .divides_cpu = true, .guarded = true};
   const absl::Duration minute = absl::Minutes(1);
-  for (int seed = 0; seed < 40; ++seed) {
+  for (int seed = 0; seed < 12; ++seed) {
     ReclaimGame game(static_cast<uint64_t>(seed), world);
     constexpr int kMinutes = 600;
     for (int t = 0; t < kMinutes; ++t) {
