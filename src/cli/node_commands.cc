@@ -1,13 +1,18 @@
-// oneai node ..., oneai queue ...
+// oneai node ...
+#include <algorithm>
 #include <iostream>
+#include <map>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "base/status.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "oneai/fabric/v1/endpoint.grpc.pb.h"
-#include "oneai/fabric/v1/queue.grpc.pb.h"
 #include "oneai/fabric/v1/node.grpc.pb.h"
 
 namespace oneai::cli {
@@ -15,7 +20,6 @@ namespace {
 
 using fabric::v1::Node;
 using fabric::v1::NodeService;
-using fabric::v1::QueueService;
 
 std::string Devices(const fabric::v1::NodeInfo& info) {
   std::vector<std::string> devices;
@@ -39,15 +43,50 @@ void PrintNodes(const std::vector<Node>& nodes) {
   std::cout << table.ToString();
 }
 
+std::string Instant(int64_t unix_ms) {
+  return absl::FormatTime("%Y-%m-%d %H:%M UTC", absl::FromUnixMillis(unix_ms), absl::UTCTimeZone());
+}
+
+void PrintDrain(const Node& node) {
+  if (!node.has_drain()) return;
+  std::cout << "drain: by " << Printable(node.drain().by()) << ", deadline "
+            << Instant(node.drain().deadline_unix_ms())
+            << (node.drain().automatic() ? ", ends when its checks pass" : "")
+            << (node.drain().reason().empty() ? "" : ": ") << Printable(node.drain().reason())
+            << "\n";
+}
+
 void PrintNode(const Node& node) {
   PrintNodes({node});
   if (!node.message().empty()) std::cout << "message: " << Printable(node.message()) << "\n";
   if (node.cordoned()) std::cout << "cordoned: " << Printable(node.cordon_reason()) << "\n";
+  PrintDrain(node);
+  if (node.spare()) {
+    std::cout << "hot spare: "
+              << (node.standing_in_for().empty() ? "held"
+                                                 : "stands in for " + node.standing_in_for())
+              << "\n";
+  }
+  std::map<std::string, std::string> labels(node.info().labels().begin(),
+                                            node.info().labels().end());
+  for (const auto& [key, value] : node.labels()) labels[key] = value;
+  for (const auto& [key, value] : labels)
+    std::cout << "label: " << Printable(key) << "=" << Printable(value) << "\n";
+  for (const fabric::v1::HealthCheck& check : node.checks()) {
+    std::cout << "check " << Printable(check.name()) << ": " << (check.healthy() ? "ok" : "FAILED")
+              << (check.message().empty() ? "" : ", ") << Printable(check.message()) << ", since "
+              << absl::FormatTime("%Y-%m-%d %H:%M:%S", absl::FromUnixMillis(check.since_unix_ms()),
+                                  absl::UTCTimeZone())
+              << " UTC\n";
+  }
   for (const fabric::v1::Device& device : node.info().devices()) {
     std::cout << "device " << device.id() << ": " << Printable(device.name()) << ", "
               << HumanBytes(device.memory_bytes()) << (device.emulated() ? ", emulator" : "")
+              << (device.healthy() ? "" : ", broken: ") << Printable(device.health_message())
               << "\n";
   }
+  for (const fabric::v1::DeviceGrant& grant : node.grants_used())
+    std::cout << "in use: " << grant.id() << ", " << grant.milli() / 10.0 << " %\n";
   for (const std::string& task : node.task_names()) std::cout << "task: " << task << "\n";
   for (const std::string& limit : node.info().enforced())
     std::cout << "enforced: " << Printable(limit) << "\n";
@@ -68,6 +107,192 @@ int SetSchedulable(const CommandContext& context, const std::string& name, bool 
   std::cout << "node " << name << " is "
             << (schedulable ? "uncordoned" : "cordoned: running tasks stay, no new ones come")
             << "\n";
+  return kExitOk;
+}
+
+// A change of one node: prints the node, or what has happened.
+template <typename Method, typename Request>
+int ChangeNode(const CommandContext& context, Method method, const Request& request,
+               const std::string& done) {
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  const auto node = session->Call<NodeService>(method, request);
+  if (!node.ok()) return Fail(node.status());
+  if (context.json()) {
+    std::cout << ToJson(*node);
+  } else {
+    std::cout << "node " << request.name() << " " << done << "\n";
+  }
+  return kExitOk;
+}
+
+// "90s", "10m", "2h30m"; also a plain number of seconds.
+absl::StatusOr<absl::Duration> ParseLength(const std::string& flag, const std::string& text) {
+  absl::Duration length;
+  double seconds = 0;
+  if (absl::SimpleAtod(text, &seconds)) {
+    length = absl::Seconds(seconds);
+  } else if (!absl::ParseDuration(text, &length)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(flag, " ", text, ": not a length of time; write 90s, 10m or 2h30m"));
+  }
+  if (length < absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(absl::StrCat(flag, " ", text, ": must not be negative"));
+  }
+  return length;
+}
+
+// "now", "+2h", "2026-11-24T08:00:00Z" or "2026-11-24 08:00" (UTC).
+absl::StatusOr<absl::Time> ParseInstant(const std::string& flag, const std::string& text) {
+  if (text == "now") return absl::Now();
+  if (absl::StartsWith(text, "+")) {
+    ASSIGN_OR_RETURN(const absl::Duration length, ParseLength(flag, text.substr(1)));
+    return absl::Now() + length;
+  }
+  absl::Time time;
+  std::string error;
+  if (absl::ParseTime(absl::RFC3339_full, text, &time, &error) ||
+      absl::ParseTime("%Y-%m-%d %H:%M", text, absl::UTCTimeZone(), &time, &error)) {
+    return time;
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      flag, " ", text, ": write now, +2h, \"2026-11-24 08:00\" (UTC) or 2026-11-24T08:00:00Z"));
+}
+
+struct DrainFlags {
+  std::string name, deadline = "15m", reason;
+  bool force = false;
+};
+
+int DrainNode(const CommandContext& context, const DrainFlags& flags) {
+  const absl::StatusOr<absl::Duration> deadline = ParseLength("--deadline", flags.deadline);
+  if (!deadline.ok()) return Fail(deadline.status());
+  fabric::v1::DrainNodeRequest request;
+  request.set_name(flags.name);
+  request.set_reason(flags.reason);
+  request.set_deadline_ms(std::max<int64_t>(1, absl::ToInt64Milliseconds(*deadline)));
+  request.set_force(flags.force);
+  return ChangeNode(context, &NodeService::Stub::DrainNode, request,
+                    absl::StrCat("is being emptied; what still runs in ",
+                                 absl::FormatDuration(*deadline), " is stopped"));
+}
+
+int LabelNode(const CommandContext& context, const std::string& name,
+              const std::vector<std::string>& changes) {
+  fabric::v1::SetNodeLabelsRequest request;
+  request.set_name(name);
+  for (const std::string& change : changes) {
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(change, absl::MaxSplits('=', 1));
+    if (absl::StrContains(change, '=')) {
+      (*request.mutable_set())[parts.first] = parts.second;
+    } else if (absl::EndsWith(change, "-")) {
+      request.add_remove(change.substr(0, change.size() - 1));
+    } else {
+      return Fail(absl::InvalidArgumentError(
+          absl::StrCat("label ", change, ": write key=value to set it, key- to remove it")));
+    }
+  }
+  return ChangeNode(context, &NodeService::Stub::SetNodeLabels, request, "has its labels set");
+}
+
+int SetSpare(const CommandContext& context, const std::string& name, bool spare) {
+  fabric::v1::SetNodeSpareRequest request;
+  request.set_name(name);
+  request.set_spare(spare);
+  return ChangeNode(context, &NodeService::Stub::SetNodeSpare, request,
+                    spare ? "is a held hot spare" : "is a spare no longer");
+}
+
+struct ReservationFlags {
+  std::string name, start = "now", end, length, project, reason;
+  bool maintenance = false;
+  std::vector<std::string> nodes, selector;
+  int num_nodes = 0;
+};
+
+absl::StatusOr<fabric::v1::Reservation> MakeReservation(const ReservationFlags& flags) {
+  fabric::v1::Reservation reservation;
+  reservation.set_name(flags.name);
+  reservation.set_kind(flags.maintenance ? fabric::v1::MAINTENANCE : fabric::v1::RESERVED);
+  reservation.mutable_nodes()->Assign(flags.nodes.begin(), flags.nodes.end());
+  reservation.set_num_nodes(flags.num_nodes);
+  for (const std::string& label : flags.selector) {
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(label, absl::MaxSplits('=', 1));
+    (*reservation.mutable_node_selector())[parts.first] = parts.second;
+  }
+  ASSIGN_OR_RETURN(const absl::Time start, ParseInstant("--start", flags.start));
+  absl::Time end;
+  if (flags.end.empty() == flags.length.empty()) {
+    return absl::InvalidArgumentError("--end, --for: say one of both");
+  }
+  if (!flags.end.empty()) {
+    ASSIGN_OR_RETURN(end, ParseInstant("--end", flags.end));
+  } else {
+    ASSIGN_OR_RETURN(const absl::Duration length, ParseLength("--for", flags.length));
+    end = start + length;
+  }
+  reservation.set_start_unix_ms(absl::ToUnixMillis(start));
+  reservation.set_end_unix_ms(absl::ToUnixMillis(end));
+  reservation.set_project(flags.project);
+  reservation.set_reason(flags.reason);
+  return reservation;
+}
+
+void PrintReservations(const std::vector<fabric::v1::Reservation>& reservations) {
+  Table table({"NAME", "KIND", "FROM", "TO", "NODES", "PROJECT", "REASON"});
+  for (const fabric::v1::Reservation& r : reservations) {
+    table.Add({r.name(), r.kind() == fabric::v1::MAINTENANCE ? "maintenance" : "reserved",
+               Instant(r.start_unix_ms()), Instant(r.end_unix_ms()), absl::StrJoin(r.nodes(), ","),
+               r.project().empty() ? "-" : r.project(), r.reason().empty() ? "-" : r.reason()});
+  }
+  std::cout << table.ToString();
+}
+
+int CreateReservation(const CommandContext& context, const ReservationFlags& flags) {
+  fabric::v1::CreateReservationRequest request;
+  const absl::StatusOr<fabric::v1::Reservation> wanted = MakeReservation(flags);
+  if (!wanted.ok()) return Fail(wanted.status());
+  *request.mutable_reservation() = *wanted;
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  const auto made = session->Call<NodeService>(&NodeService::Stub::CreateReservation, request);
+  if (!made.ok()) return Fail(made.status());
+  if (context.json()) {
+    std::cout << ToJson(*made);
+  } else {
+    PrintReservations({*made});
+  }
+  return kExitOk;
+}
+
+int ListReservations(const CommandContext& context) {
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  const auto list = session->Call<NodeService>(&NodeService::Stub::ListReservations,
+                                               fabric::v1::ListReservationsRequest());
+  if (!list.ok()) return Fail(list.status());
+  if (context.json()) {
+    std::cout << ToJson(*list);
+  } else {
+    PrintReservations({list->reservations().begin(), list->reservations().end()});
+  }
+  return kExitOk;
+}
+
+int DeleteReservation(const CommandContext& context, const std::string& name) {
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  fabric::v1::DeleteReservationRequest request;
+  request.set_name(name);
+  const auto answer = session->Call<NodeService>(&NodeService::Stub::DeleteReservation, request);
+  if (!answer.ok()) return Fail(answer.status());
+  if (context.json()) {
+    std::cout << ToJson(*answer);
+  } else {
+    std::cout << "reservation " << name << " is deleted\n";
+  }
   return kExitOk;
 }
 
@@ -100,65 +325,6 @@ int GetNode(const CommandContext& context, const std::string& name) {
   return kExitOk;
 }
 
-std::string Limit(int64_t used, int64_t limit, double unit) {
-  return absl::StrCat(static_cast<double>(used) / unit, "/",
-                      limit == 0 ? "-" : absl::StrCat(static_cast<double>(limit) / unit));
-}
-
-int ListQueues(const CommandContext& context) {
-  const absl::StatusOr<Session> session = context.Open();
-  if (!session.ok()) return Fail(session.status());
-  const auto queues =
-      session->Call<QueueService>(&QueueService::Stub::ListQueues, fabric::v1::ListQueuesRequest());
-  if (!queues.ok()) return Fail(queues.status());
-  if (context.json()) {
-    std::cout << ToJson(*queues);
-    return kExitOk;
-  }
-  Table table({"PROJECT", "CPU", "MEMORY GiB", "PENDING", "RUNNING"});
-  for (const fabric::v1::Queue& queue : queues->queues()) {
-    table.Add({queue.project(), Limit(queue.cpu_milli_used(), queue.cpu_milli_limit(), 1000),
-               Limit(queue.memory_bytes_used(), queue.memory_bytes_limit(), 1 << 30),
-               absl::StrCat(queue.pending_jobs()), absl::StrCat(queue.running_jobs())});
-  }
-  std::cout << table.ToString();
-  return kExitOk;
-}
-
-void AddQueue(CLI::App& app, CommandContext& context) {
-  CLI::App& queue = *app.add_subcommand("queue", "quota of projects");
-  queue.require_subcommand(1);
-  AddCommand(queue, context, "list", "limits and use of each project",
-             [&context] { return ListQueues(context); });
-  struct Flags {
-    std::string project;
-    double cpus = 0;
-    double memory_gib = 0;
-  };
-  auto flags = std::make_shared<Flags>();
-  CLI::App* set = AddCommand(
-      queue, context, "set", "set a project's limits (0: without limit)", [&context, flags] {
-        const absl::StatusOr<Session> session = context.Open();
-        if (!session.ok()) return Fail(session.status());
-        fabric::v1::SetQueueRequest request;
-        request.mutable_queue()->set_project(flags->project);
-        request.mutable_queue()->set_cpu_milli_limit(static_cast<int64_t>(flags->cpus * 1000));
-        request.mutable_queue()->set_memory_bytes_limit(
-            static_cast<int64_t>(flags->memory_gib * (1LL << 30)));
-        const auto answer = session->Call<QueueService>(&QueueService::Stub::SetQueue, request);
-        if (!answer.ok()) return Fail(answer.status());
-        if (context.json()) {
-          std::cout << ToJson(*answer);
-          return static_cast<int>(kExitOk);
-        }
-        std::cout << "limits of " << flags->project << " are set\n";
-        return static_cast<int>(kExitOk);
-      });
-  set->add_option("project", flags->project, "<business unit>/<project>")->required();
-  set->add_option("--cpus", flags->cpus, "cores")->check(CLI::NonNegativeNumber);
-  set->add_option("--memory-gib", flags->memory_gib, "GiB")->check(CLI::NonNegativeNumber);
-}
-
 }  // namespace
 
 void AddNodeCommands(CLI::App& app, CommandContext& context) {
@@ -181,7 +347,12 @@ void AddNodeCommands(CLI::App& app, CommandContext& context) {
              [&context, name] { return SetSchedulable(context, *name, true, ""); })
       ->add_option("name", *name, "node")
       ->required();
-  AddQueue(app, context);
+  AddCommand(node, context, "show", "the same as get",
+             [&context, name] { return GetNode(context, *name); })
+      ->add_option("name", *name, "node")
+      ->required();
+  AddServiceCommands(node, context);
+  AddReservationCommands(node, context);
 }
 
 }  // namespace oneai::cli

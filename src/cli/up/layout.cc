@@ -79,7 +79,11 @@ Component PlanNode(const UpOptions& options, const std::filesystem::path& bin_di
                    {"--name", name, "--state-dir", (options.dir / "nodes" / name).string(),
                     "--controller", Controllers(options, "", 0), "--address", "127.0.0.1",
                     "--ports", absl::StrCat(first, "-", first + kPortsPerNode - 1), "--cpus",
-                    absl::StrCat(cpus), "--stop-tasks-on-exit"});
+                    absl::StrCat(cpus), "--stop-tasks-on-exit",
+                    // This folder holds keys, tokens and the store; of it tasks see their own
+                    // folders and the data that they may open.
+                    "--hide", options.dir.string(), "--readable",
+                    (options.dir / "controller" / "data").string()});
   if (asic) {
     node.argv.insert(
         node.argv.end(),
