@@ -57,6 +57,11 @@ bool Pass::MakeRoom(const JobView& job) {
   Promise promise{job.id, std::move(plan.tasks), {}};
   for (Eviction& eviction : plan.evictions) {
     state_.jobs.MarkStopping(eviction.job_id);
+    // It was to shrink for another: it stops altogether now.
+    result_.resizes.erase(
+        std::remove_if(result_.resizes.begin(), result_.resizes.end(),
+                       [&](const Resize& other) { return other.job_id == eviction.job_id; }),
+        result_.resizes.end());
     promise.evicted.push_back(eviction.job_id);
     result_.evictions.push_back(std::move(eviction));
   }

@@ -49,6 +49,7 @@ bool NodeLayout::Follow(const ClusterState& cluster) {
     by_position.clear();
     position.assign(cluster.num_indexes(), -1);
     signature.resize(cluster.num_indexes(), 0);
+    kinds.resize(cluster.num_indexes(), 0);
     for (NodeIndex i = 0; i < cluster.num_indexes(); ++i) {
       if (cluster.IsNode(i)) by_position.push_back(i);
     }
@@ -65,6 +66,10 @@ bool NodeLayout::Follow(const ClusterState& cluster) {
   }
   for (const NodeIndex node : cluster.ChangedSince(version)) {
     signature[node] = SignatureOf(cluster.node(node));
+    kinds[node] = 0;
+    for (const DeviceState& device : cluster.node(node).devices) {
+      kinds[node] |= KindBit(device.kind);
+    }
   }
   version = cluster.version();
   return order_changed;
@@ -106,6 +111,8 @@ void KeptCandidates::Follow(const ClusterState& cluster, const NodeLayout& layou
     }
     LayOut();
   }
+  const int32_t kind = has_device_ ? cluster.KindOf(device_.kind) : -1;
+  kinds_ = kind < 0 ? 0 : KindBit(kind);
   if (version_ == 0) {
     for (const NodeIndex node : layout.by_position) Refresh(cluster, node, scorer);
   } else {
@@ -131,8 +138,11 @@ void KeptCandidates::LayOut() {
 void KeptCandidates::Refresh(const ClusterState& cluster, NodeIndex node, const Scorer& scorer) {
   Cell cell;
   const DeviceAlternative* device = has_device_ ? &device_ : nullptr;
-  cell.num_fit = static_cast<int16_t>(
-      cluster.NumFit(node, shape_, device, std::numeric_limits<int16_t>::max()));
+  // Most nodes that change are of other kinds: not even looked at.
+  if ((layout_->kinds[node] & kinds_) == kinds_) {
+    cell.num_fit = static_cast<int16_t>(
+        cluster.NumFit(node, shape_, device, std::numeric_limits<int16_t>::max()));
+  }
   if (cell.num_fit > 0) {
     const NodeScore score = ScoreOf(cluster.node(node), layout_->signature[node], scorer);
     cell.score = static_cast<int8_t>(std::clamp(score.score, 0, kScoreMax));

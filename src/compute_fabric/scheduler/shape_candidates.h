@@ -32,6 +32,7 @@ struct NodeLayout {
   std::vector<NodeIndex> by_position;
   std::vector<int32_t> position;       // by NodeIndex; -1: vacant
   std::vector<uint64_t> signature;     // by NodeIndex: nodes of one signature score alike
+  std::vector<uint64_t> kinds;         // by NodeIndex: KindBit of each device it has
   std::array<DomainLayout, 4> levels;  // by TopologyLevel; kHost is empty: a host is a node
   uint64_t order_version = 0;
   uint64_t version = 0;
@@ -42,6 +43,9 @@ struct NodeLayout {
  private:
   void LayOutDomains(const ClusterState& cluster, TopologyLevel level);
 };
+
+// A set of kinds in a word: with more than 64 kinds some share a bit, which only costs a look.
+inline uint64_t KindBit(int32_t kind) { return uint64_t{1} << (kind & 63); }
 
 // What a score may depend on, as a number.
 uint64_t SignatureOf(const NodeState& node);
@@ -78,6 +82,7 @@ class KeptCandidates : public ShapeCandidates {
   TaskShape shape_;
   DeviceAlternative device_;
   bool has_device_;
+  uint64_t kinds_ = 0;  // that a node must have
   const NodeLayout* layout_ = nullptr;
   uint64_t version_ = 0;
   uint64_t order_version_ = 0;
