@@ -1,16 +1,20 @@
 // `oneai up --ha`: three controllers over three members of etcd. Leaders and members die and sleep; jobs go on, none is lost,
 // none runs twice.
 //   ONEAI_HA_KILLS  how often the leader is killed; default 4. The times until a successor serves are printed.
+//   ONEAI_HA_STORM  how many processes of every kind are killed at random; default 20
+//   ONEAI_HA_SEED   replays the choices of the storm (the moments stay the machine's)
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Fabric, eventually } from "./fabric.mjs";
-import { processesOf } from "./processes.mjs";
+import { processesOf, seededRandom } from "./processes.mjs";
 
 const kills = Number(process.env.ONEAI_HA_KILLS ?? 4);
+const storm = Number(process.env.ONEAI_HA_STORM ?? 20);
+const seed = Number(process.env.ONEAI_HA_SEED ?? Math.floor(Math.random() * 2 ** 32));
 const fabric = new Fabric(Number(process.env.ONEAI_HA_PORT_BASE ?? 21400));
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const started = Date.now();
@@ -164,6 +168,38 @@ test("without a majority of etcd nothing is accepted, jobs run on, and all comes
   await leader();
   const count = acknowledged.size;
   await eventually("jobs submitted again", () => acknowledged.size > count + 1);
+});
+
+test("processes of every kind are killed at random", { skip, timeout: 120_000 + storm * 20_000 }, async () => {
+  console.log(`# ONEAI_HA_SEED=${seed}`);
+  const random = seededRandom(seed);
+  const file = fabric.jobFile("command.yaml", { name: "stormy", tasks: 1, cpus: 0.1, memory: "32MiB", command: `[sh, -c, 'while true; do sleep 1; done']` });
+  writeFileSync(file, `${readFileSync(file, "utf8")}\nrestart:\n  max_restarts: -1\n  backoff: 200ms\n  backoff_max: 1s\n`);
+  const stormy = await fabric.cli("job", "submit", "-q", "-f", file);
+  const weights = { controller: 3, etcd: 3, node: 2, gateway: 1, shim: 1 };
+  const gaps = [];
+  for (let i = 0; i < storm; ++i) {
+    await sleep(200 + random() * 1200);
+    let draw = random() * 10;
+    const [role] = Object.entries(weights).find(([, weight]) => (draw -= weight) < 0);
+    // A brief job whose own shim dies is rightly run again; only the stormy one's are.
+    const pool = processes(role).filter((p) => role !== "shim" || p.name.startsWith(`${stormy}.`));
+    if (pool.length === 0) continue;
+    const victim = pool[Math.floor(random() * pool.length)];
+    const count = acknowledged.size;
+    const start = performance.now();
+    try {
+      process.kill(victim.pid, "SIGKILL");
+    } catch {
+      continue; // it ended by itself meanwhile
+    }
+    if (random() < 0.5) continue; // the next one dies soon
+    await eventually("a job is submitted", () => acknowledged.size > count, 60);
+    gaps.push(performance.now() - start);
+    log(`killed ${victim.role} ${victim.name}; a job was acknowledged ${gaps.at(-1).toFixed(0)} ms later`);
+  }
+  await eventually("the stormy job runs again", async () => (await fabric.json("job", "get", stormy)).state === "RUNNING");
+  await fabric.cli("job", "cancel", stormy);
 });
 
 test("nothing acknowledged is lost, nothing ran twice, and the ticker never stopped", { skip, timeout: 180_000 }, async () => {
