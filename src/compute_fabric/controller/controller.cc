@@ -7,6 +7,7 @@
 #include "compute_fabric/controller/cluster_view.h"
 #include "compute_fabric/controller/fabric_state.h"
 #include "compute_fabric/controller/job_requests.h"
+#include "compute_fabric/controller/live_schedule.h"
 #include "compute_fabric/controller/node_sessions.h"
 #include "compute_fabric/controller/schedule_loop.h"
 #include "compute_fabric/controller/services.h"
@@ -28,6 +29,12 @@ absl::Status Validate(const ControllerOptions& options) {
     return absl::InvalidArgumentError("lease: at least 300 ms");
   if (options.node_fence < absl::ZeroDuration())
     return absl::InvalidArgumentError("node_fence: at least 0");
+  if (options.sandbox_share < 0 || options.sandbox_share > 0.1)
+    return absl::InvalidArgumentError("sandbox_share: from 0 to 0.1");
+  if (options.job_retention < absl::Hours(1) || options.finished_jobs_max < 0) {
+    return absl::InvalidArgumentError(
+        "job_retention: at least an hour; finished_jobs_max: at least 0");
+  }
   if (options.streams_max < 1 || options.log_bytes_max < 1024) {
     return absl::InvalidArgumentError("streams_max: at least 1; log_bytes_max: at least 1024");
   }
@@ -40,22 +47,26 @@ struct Controller::Impl {
   Impl(Store* store, const Clock* clock, ControllerOptions options_in, ControllerHooks hooks_in)
       : options(std::move(options_in)),
         hooks(std::move(hooks_in)),
-        state(store, clock),
+        state(store, clock, options.policy.price_per_hour),
+        schedule(&state, &options),
         logs(options.log_dir, options.log_bytes_max),
         metrics(&logs),
-        jobs(&state, &hooks, &options),
+        jobs(&state, &schedule, &hooks, &options),
+        queues(&state, &schedule, &hooks),
         endpoints(&state, &jobs, &hooks),
         usage(&state),
         sessions(&state, &hooks, &options, &logs, &metrics),
-        loop(&state, &sessions, &logs, &options),
+        loop(&state, &schedule, &sessions, &logs, &options),
         gate(options.streams_max) {}
 
   const ControllerOptions options;
   const ControllerHooks hooks;
   FabricState state;
+  LiveSchedule schedule;
   LogStore logs;
   MetricStore metrics;
   JobRequests jobs;
+  QueueRequests queues;
   EndpointRequests endpoints;
   UsageLedger usage;
   NodeSessions sessions;
@@ -80,6 +91,7 @@ std::vector<grpc::Service*> Controller::services(const Authenticator* authentica
   if (impl_->services.empty()) {
     const ServiceDeps deps{.state = &impl_->state,
                            .jobs = &impl_->jobs,
+                           .queues = &impl_->queues,
                            .endpoints = &impl_->endpoints,
                            .usage = &impl_->usage,
                            .sessions = &impl_->sessions,
@@ -136,7 +148,8 @@ std::vector<v1::Endpoint> Controller::ListEndpoints() const {
 }
 
 std::vector<v1::Queue> Controller::ListQueues() const {
-  return QueuesWithUse(impl_->state.queues().All(), impl_->state.jobs().All());
+  return QueuesWithUse(impl_->state.queues().All(),
+                       impl_->state.FindJobs(impl_->state.job_index().Unfinished()));
 }
 
 std::vector<v1::Event> Controller::ListEvents(const std::string& subject, int64_t limit) const {

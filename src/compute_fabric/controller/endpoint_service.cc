@@ -1,8 +1,6 @@
 #include "compute_fabric/controller/cluster_view.h"
-#include "compute_fabric/controller/queue_requests.h"
 #include "compute_fabric/controller/service_call.h"
 #include "oneai/fabric/v1/endpoint.grpc.pb.h"
-#include "oneai/fabric/v1/queue.grpc.pb.h"
 
 namespace oneai::fabric {
 namespace {
@@ -78,37 +76,10 @@ class EndpointServiceImpl final : public v1::EndpointService::Service {
   const ServiceDeps deps_;
 };
 
-class QueueServiceImpl final : public v1::QueueService::Service {
- public:
-  explicit QueueServiceImpl(const ServiceDeps& deps) : deps_(deps) {}
-
-  grpc::Status ListQueues(grpc::ServerContext* context, const v1::ListQueuesRequest*,
-                          v1::ListQueuesResponse* response) override {
-    return ServeCall(deps_, *context, [&](const Identity& caller) {
-      for (v1::Queue& queue : ListQueuesFor(*deps_.state, caller))
-        *response->add_queues() = std::move(queue);
-      return absl::OkStatus();
-    });
-  }
-  grpc::Status SetQueue(grpc::ServerContext* context, const v1::SetQueueRequest* request,
-                        v1::Queue* response) override {
-    return ServeCall(deps_, *context, [&](const Identity& caller) {
-      return Answer(fabric::SetQueue(*deps_.state, *deps_.hooks, request->queue(), caller),
-                    response);
-    });
-  }
-
- private:
-  const ServiceDeps deps_;
-};
-
 }  // namespace
 
 std::unique_ptr<grpc::Service> NewEndpointService(const ServiceDeps& deps) {
   return std::make_unique<EndpointServiceImpl>(deps);
-}
-std::unique_ptr<grpc::Service> NewQueueService(const ServiceDeps& deps) {
-  return std::make_unique<QueueServiceImpl>(deps);
 }
 
 }  // namespace oneai::fabric

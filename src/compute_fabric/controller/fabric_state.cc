@@ -3,6 +3,7 @@
 #include <set>
 #include <tuple>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 
 namespace oneai::fabric {
@@ -21,6 +22,13 @@ std::set<DesiredTask> DesiredOf(const v1::Job* job) {
       desired.emplace(task.node(), task.rank(), task.attempt(), job->warned_unix_ms() > 0);
   }
   return desired;
+}
+
+// Whether the store says that nothing has changed.
+bool IsDefinite(const absl::Status& refused) {
+  return absl::IsAborted(refused) || absl::IsResourceExhausted(refused) ||
+         absl::IsNotFound(refused) || absl::IsInvalidArgument(refused) ||
+         absl::IsFailedPrecondition(refused);
 }
 
 }  // namespace
@@ -44,6 +52,7 @@ absl::Status FabricState::Load() {
   RETURN_IF_ERROR(endpoints_.Load(*store_));
   RETURN_IF_ERROR(queues_.Load(*store_));
   RETURN_IF_ERROR(arrays_.Load(*store_));
+  RETURN_IF_ERROR(reservations_.Load(*store_));
   RETURN_IF_ERROR(events_.Load(*store_));
   for (const JobRecord& job : jobs_.All()) index_.Update(*job.value, job.revision);
   absl::MutexLock lock(&mu_);
@@ -60,8 +69,40 @@ absl::StatusOr<int64_t> FabricState::Commit(Transaction transaction) {
       return absl::FailedPreconditionError(
           "another controller has taken over this store; this one may not write any more");
     }
+  } else if (!revision.ok() && !IsDefinite(revision.status())) {
+    absl::MutexLock lock(&mu_);
+    for (const Mutation& mutation : transaction.mutations) doubtful_.insert(mutation.key);
   }
   return revision;
+}
+
+absl::Status FabricState::RefreshJob(const std::string& id) {
+  const JobRecord before = jobs_.Find(id);
+  RETURN_IF_ERROR(jobs_.Refresh(*store_, id));
+  const JobRecord after = jobs_.Find(id);
+  if (after.value != nullptr && after.revision != before.revision)
+    Installed(before.value.get(), *after.value, after.revision);
+  return absl::OkStatus();
+}
+
+absl::Status FabricState::ResolveDoubts() {
+  std::set<std::string> keys;
+  {
+    absl::MutexLock lock(&mu_);
+    keys = doubtful_;
+  }
+  for (const std::string& key : keys) {
+    const std::string id = key.substr(key.find('/') + 1);
+    if (absl::StartsWith(key, "jobs/")) RETURN_IF_ERROR(RefreshJob(id));
+    if (absl::StartsWith(key, "nodes/")) RETURN_IF_ERROR(nodes_.Refresh(*store_, id));
+    if (absl::StartsWith(key, "endpoints/")) RETURN_IF_ERROR(endpoints_.Refresh(*store_, id));
+    if (absl::StartsWith(key, "queues/")) RETURN_IF_ERROR(queues_.Refresh(*store_, id));
+    if (absl::StartsWith(key, "arrays/")) RETURN_IF_ERROR(arrays_.Refresh(*store_, id));
+    absl::MutexLock lock(&mu_);
+    doubtful_.erase(key);
+  }
+  if (!keys.empty()) Wake();
+  return absl::OkStatus();
 }
 
 template <typename Message>
@@ -84,7 +125,11 @@ absl::StatusOr<Record<Message>> FabricState::Update(VersionedTable<Message>& tab
     const std::vector<v1::Event> events = events_.Add(drafts, Now(), transaction);
     const absl::StatusOr<int64_t> revision = Commit(std::move(transaction));
     if (absl::IsAborted(revision.status())) {
-      RETURN_IF_ERROR(table.Refresh(*store_, id));
+      if constexpr (std::is_same_v<Message, v1::Job>) {
+        RETURN_IF_ERROR(RefreshJob(id));
+      } else {
+        RETURN_IF_ERROR(table.Refresh(*store_, id));
+      }
       continue;
     }
     RETURN_IF_ERROR(revision.status());
@@ -112,11 +157,6 @@ absl::StatusOr<Record<v1::Node>> FabricState::UpdateNode(const std::string& name
                                                          Change<v1::Node> change) {
   return Update<v1::Node>(nodes_, name, true, change);
 }
-absl::StatusOr<Record<v1::Queue>> FabricState::UpdateQueue(const std::string& project,
-                                                           Change<v1::Queue> change) {
-  return Update<v1::Queue>(queues_, project, true, change);
-}
-
 absl::StatusOr<JobRecord> FabricState::CreateJob(const v1::Job& job, const std::string& request_key,
                                                  const EventDrafts& drafts,
                                                  const v1::Endpoint* endpoint,
@@ -241,6 +281,29 @@ absl::Status FabricState::CommitQueues(const std::map<std::string, const v1::Que
     } else {
       queues_.Erase(path);
     }
+  }
+  events_.Install(events);
+  Wake();
+  return absl::OkStatus();
+}
+
+absl::Status FabricState::CommitReservation(const std::string& name,
+                                            const v1::Reservation* reservation,
+                                            int64_t revision_before, const EventDrafts& drafts) {
+  const std::string key = reservations_.KeyOf(name);
+  Transaction transaction;
+  transaction.If(key, revision_before);
+  if (reservation != nullptr) {
+    transaction.Put(key, reservation->SerializeAsString());
+  } else {
+    transaction.Delete(key);
+  }
+  const std::vector<v1::Event> events = events_.Add(drafts, Now(), transaction);
+  ASSIGN_OR_RETURN(const int64_t revision, Commit(std::move(transaction)));
+  if (reservation != nullptr) {
+    reservations_.Install(name, std::make_shared<v1::Reservation>(*reservation), revision);
+  } else {
+    reservations_.Erase(name);
   }
   events_.Install(events);
   Wake();

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,7 @@ class FabricState {
   const VersionedTable<v1::Endpoint>& endpoints() const { return endpoints_; }
   const VersionedTable<v1::Queue>& queues() const { return queues_; }
   const VersionedTable<v1::JobArray>& arrays() const { return arrays_; }
+  const VersionedTable<v1::Reservation>& reservations() const { return reservations_; }
   const EventLog& events() const { return events_; }
   const PricePerHour& prices() const { return prices_; }
   // Where jobs are, without walking them all.
@@ -75,7 +77,7 @@ class FabricState {
   std::vector<JobRecord> JobsOnNode(const std::string& node) const {
     return FindJobs(index_.OnNode(node));
   }
-  Store& store() { return *store_; }
+  Store& store() const { return *store_; }
   absl::Time Now() const { return clock_->Now(); }
 
   // Changes a record, from the newest one however often others get in between (bounded). `extra` is
@@ -86,8 +88,6 @@ class FabricState {
                                                       Change<v1::Endpoint> change);
   // These make the record when there is none.
   absl::StatusOr<Record<v1::Node>> UpdateNode(const std::string& name, Change<v1::Node> change);
-  absl::StatusOr<Record<v1::Queue>> UpdateQueue(const std::string& project,
-                                                Change<v1::Queue> change);
 
   // Writes a new job under its request key, and the endpoint that it serves (`endpoint` with its
   // job id filled in, when it is still the one of `endpoint_revision`; 0: new): all or none.
@@ -114,6 +114,13 @@ class FabricState {
   absl::Status CommitQueues(const std::map<std::string, const v1::Queue*>& queues,
                             const EventDrafts& events);
   absl::Status DeleteEndpoint(const std::string& name);
+  // Writes a reservation, or (null) deletes it, if it is still the one of `revision_before` (0:
+  // new). Aborted: it has changed.
+  absl::Status CommitReservation(const std::string& name, const v1::Reservation* reservation,
+                                 int64_t revision_before, const EventDrafts& events);
+  // Reads again what commits without an answer may have changed (a store behind a network cannot
+  // always say). Cheap when there are none.
+  absl::Status ResolveDoubts();
   // Any other transaction, under the epoch.
   absl::StatusOr<int64_t> Commit(Transaction transaction);
 
@@ -131,6 +138,8 @@ class FabricState {
   template <typename Message>
   absl::StatusOr<Record<Message>> Update(VersionedTable<Message>& table, const std::string& id,
                                          bool create, Change<Message> change);
+  // Reads a record again from the store, and tells who watches when it has changed.
+  absl::Status RefreshJob(const std::string& id);
   void Installed(const v1::Job* before, const v1::Job& after, int64_t revision);
 
   Store* const store_;
@@ -144,12 +153,14 @@ class FabricState {
   VersionedTable<v1::Endpoint> endpoints_{"endpoints/"};
   VersionedTable<v1::Queue> queues_{"queues/"};
   VersionedTable<v1::JobArray> arrays_{"arrays/"};
+  VersionedTable<v1::Reservation> reservations_{"reservations/"};
   JobIndex index_;
   EventLog events_;
 
   mutable absl::Mutex mu_;
   mutable absl::CondVar changed_;
   int64_t version_ ABSL_GUARDED_BY(mu_) = 1;
+  std::set<std::string> doubtful_ ABSL_GUARDED_BY(mu_);  // keys of commits without an answer
   int64_t desired_floor_ ABSL_GUARDED_BY(mu_) = 1;
   std::map<std::string, int64_t> desired_revisions_ ABSL_GUARDED_BY(mu_);
 };

@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/auth/access.h"
+#include "compute_fabric/scheduler/policy.h"
 #include "compute_fabric/jobs/placed_attempt.h"
 #include "oneai/fabric/v1/job.pb.h"
 
@@ -87,6 +88,16 @@ struct ControllerOptions {
   // Calls that wait (watch, follow) at the same time; each holds a thread. More are refused with
   // RESOURCE_EXHAUSTED.
   int streams_max = 256;
+  // How jobs are placed, and what resources cost (policy.price_per_hour).
+  Policy policy;
+  // Of the fabric's capacity, guaranteed to each business unit for experiments ("<unit>/sandbox"),
+  // in whole cores, GiB and tenths of a device; all sandboxes together at most ten times this, and
+  // none where that is below one. 0: none.
+  double sandbox_share = 0.01;
+  // A finished job, its output and its metrics are deleted after this, or when there are more than
+  // so many; never while an unfinished job depends on it.
+  absl::Duration job_retention = absl::Hours(24 * 30);
+  int64_t finished_jobs_max = 100'000;
   // Bytes kept of each task's output and of its metrics.
   int64_t log_bytes_max = int64_t{256} << 20;
   // Where attempts are announced; lives longer than the controller.

@@ -59,7 +59,7 @@ void JobIndex::Update(const v1::Job& job, int64_t revision) {
   } else {
     Insert(job.id(), facts_.emplace(job.id(), std::move(facts)).first->second);
   }
-  changed_.insert(job.id());
+  for (Ids& changed : changed_) changed.insert(job.id());
 }
 
 void JobIndex::Remove(const std::string& id) {
@@ -68,7 +68,7 @@ void JobIndex::Remove(const std::string& id) {
   if (known == facts_.end()) return;
   Erase(id, known->second);
   facts_.erase(known);
-  changed_.insert(id);
+  for (Ids& changed : changed_) changed.insert(id);
 }
 
 void JobIndex::Insert(const std::string& id, const Facts& facts) {
@@ -173,10 +173,11 @@ std::vector<std::string> JobIndex::OldestFinished(int limit) const {
   return ids;
 }
 
-std::vector<std::string> JobIndex::TakeChanged() {
+std::vector<std::string> JobIndex::TakeChanged(Reader reader) {
   absl::MutexLock lock(&mu_);
-  std::vector<std::string> changed(changed_.begin(), changed_.end());
-  changed_.clear();
+  Ids& unread = changed_[static_cast<size_t>(reader)];
+  std::vector<std::string> changed(unread.begin(), unread.end());
+  unread.clear();
   return changed;
 }
 

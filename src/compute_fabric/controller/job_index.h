@@ -4,6 +4,7 @@
 // jobs the store holds. Derived from the records; never stored.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -52,8 +53,9 @@ class JobIndex {
   // Finished jobs, the one that ended first at the front, at most `limit`.
   std::vector<std::string> OldestFinished(int limit) const;
 
-  // Jobs that changed (or went) since the last call. For one consumer: the schedule loop.
-  std::vector<std::string> TakeChanged();
+  // Jobs that changed (or went) since the reader's last call.
+  enum class Reader { kLoop, kSchedule };
+  std::vector<std::string> TakeChanged(Reader reader);
 
  private:
   struct Facts {
@@ -87,7 +89,7 @@ class JobIndex {
   absl::flat_hash_map<std::string, Array> arrays_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, Ids> dependents_ ABSL_GUARDED_BY(mu_);
   absl::btree_set<std::pair<int64_t, std::string>> finished_ ABSL_GUARDED_BY(mu_);
-  Ids changed_ ABSL_GUARDED_BY(mu_);
+  std::array<Ids, 2> changed_ ABSL_GUARDED_BY(mu_);  // by Reader
 };
 
 }  // namespace oneai::fabric

@@ -5,25 +5,60 @@
 #include "absl/strings/str_cat.h"
 #include "base/ids.h"
 #include "base/status.h"
-#include "compute_fabric/controller/cluster_view.h"
-#include "compute_fabric/first_scheduler/feasibility.h"
-#include "compute_fabric/first_scheduler/plan.h"
+#include "compute_fabric/controller/job_gates.h"
 #include "compute_fabric/joblog/metric_lines.h"
 #include "compute_fabric/jobs/job_spec.h"
 #include "compute_fabric/jobs/job_state.h"
 #include "compute_fabric/jobs/job_steps.h"
+#include "compute_fabric/scheduler/describe.h"
 
 namespace oneai::fabric {
 namespace {
 
-std::vector<int> AllRanks(const v1::JobSpec& spec) {
-  std::vector<int> ranks;
-  for (int rank = 0; rank < spec.num_tasks(); ++rank) ranks.push_back(rank);
-  return ranks;
-}
-
 constexpr size_t kListedDefault = 1000;
 constexpr size_t kListedMax = 10'000;
+constexpr int kExplainedMax = 20;
+
+// "job-x (low, finance/risk): loses 12m of 8 devices"
+std::string DescribeVictim(const v1::Job& job, absl::Time now) {
+  absl::Time since = job.has_attempt_started() ? GetTime(job.attempt_started()) : now;
+  if (job.has_last_checkpoint_time()) since = std::max(since, GetTime(job.last_checkpoint_time()));
+  double devices = 0;
+  double cores = 0;
+  for (const v1::Task& task : job.tasks()) {
+    if (!IsActive(task.state())) continue;
+    cores += static_cast<double>(job.spec().resources().cpu_milli()) / 1000;
+    for (const v1::DeviceGrant& grant : task.grants()) devices += grant.milli() / 1000.0;
+  }
+  return absl::StrCat(
+      job.id(), " (", DescribePriority(job.spec().priority()), ", ", job.spec().project(),
+      "): loses ", FormatLength(now - since), " of ",
+      devices > 0 ? absl::StrCat(devices, " devices") : absl::StrCat(cores, " cores"));
+}
+
+v1::Explanation MakeExplanation(const Explanation& why, const FabricState& state) {
+  v1::Explanation result;
+  for (const std::string& reason : why.reasons) result.add_reasons(reason);
+  result.set_smallest_change(why.smallest_change);
+  result.set_queue_position(why.queue_position);
+  if (why.planned_start < absl::InfiniteFuture())
+    SetTime(result.mutable_planned_start(), why.planned_start);
+  for (const std::string& id : why.would_evict) {
+    const JobRecord job = state.jobs().Find(id);
+    if (job.value != nullptr) result.add_would_preempt(DescribeVictim(*job.value, state.Now()));
+  }
+  return result;
+}
+
+// What the controller itself noted: why a placement that was decided could not be made, why the
+// job lost its place.
+void AddStoredReasons(const v1::Job& job, v1::Explanation& why) {
+  for (const std::string& reason : job.reasons()) {
+    const auto& known = why.reasons();
+    if (std::find(known.begin(), known.end(), reason) == known.end()) why.add_reasons(reason);
+  }
+  if (why.reasons().empty()) why.add_reasons("will be placed in the next pass");
+}
 
 bool NewerFirst(const JobRecord& a, const JobRecord& b) {
   const auto& x = a.value->submitted();
@@ -64,16 +99,11 @@ absl::Status JobRequests::Authorize(const Identity& caller, Permission permissio
 absl::Status JobRequests::CheckFits(const v1::JobSpec& spec) const {
   v1::Job job;
   *job.mutable_spec() = spec;
+  job.set_state(v1::PENDING);
   // A batch of independent tasks may run one after the other; a gang and replicas must be there
   // together.
-  const bool together = spec.gang() || spec.long_running();
-  const PendingJob pending = MakePendingJob(job, together ? AllRanks(spec) : std::vector<int>{0});
-  const ClusterSnapshot snapshot =
-      MakeSnapshot({}, state_->nodes().All(), state_->queues().All(), state_->Now());
-  RETURN_IF_ERROR(CanEverFit(pending, snapshot.nodes));
-  const auto queue = snapshot.queues.find(spec.project());
-  return queue == snapshot.queues.end() ? absl::OkStatus()
-                                        : QuotaCanEverAdmit(pending, queue->second);
+  if (!spec.gang() && !spec.long_running()) job.mutable_spec()->set_num_tasks(1);
+  return schedule_->CheckFeasible(job, state_->Now());
 }
 
 absl::StatusOr<v1::PlanJobResponse> JobRequests::Plan(const v1::PlanJobRequest& request,
@@ -81,29 +111,63 @@ absl::StatusOr<v1::PlanJobResponse> JobRequests::Plan(const v1::PlanJobRequest& 
   RETURN_IF_ERROR(ValidateProject(request.spec().project()));
   RETURN_IF_ERROR(Authorize(caller, Permission::kSubmitJob, request.spec().project(), "job.plan",
                             absl::StrCat("project/", request.spec().project())));
-  ASSIGN_OR_RETURN(const v1::JobSpec spec, Prepare(request.spec(), caller));
+  ASSIGN_OR_RETURN(const std::vector<ArrayPoint> points, ExpandArray(request.spec()));
+  ASSIGN_OR_RETURN(
+      const v1::JobSpec spec,
+      Prepare(points.empty() ? request.spec() : SpecOfPoint(request.spec(), points[0]), caller));
   const v1::Job job = NewJob(spec, caller, NewId("job-"));
-  const absl::Time now = state_->Now();
-  ClusterSnapshot snapshot = MakeSnapshot(state_->FindJobs(state_->job_index().Unfinished()),
-                                          state_->nodes().All(), state_->queues().All(), now);
-  snapshot.pending.push_back(MakePendingJob(job, AllRanks(spec)));
-  const PlacementPlan plan = fabric::Plan(snapshot, now);
+  const std::vector<std::string> gates = GatesOf(*state_, job);
+  const WhatIf what_if = schedule_->Try(job, state_->Now());
   v1::PlanJobResponse response;
-  response.set_fits_now(true);
-  for (const JobPlacement& placement : plan.placements) {
-    if (placement.job_id != job.id()) continue;
-    for (const TaskPlacement& task : placement.tasks) {
-      response.add_placements(
-          absl::StrCat("rank ", task.rank, " -> ", task.node,
-                       task.device ? absl::StrCat(" (", task.device->kind, ")") : ""));
-    }
+  response.set_fits_now(gates.empty() && !what_if.placement.tasks.empty());
+  for (const TaskPlacement& task : what_if.placement.tasks) {
+    response.add_placements(
+        absl::StrCat("rank ", task.rank, " -> ", task.node,
+                     task.device ? absl::StrCat(" (", DescribeDevice(*task.device), ")") : ""));
   }
-  for (const PendingReason& pending : plan.pending) {
-    if (pending.job_id != job.id()) continue;
-    response.set_fits_now(false);
-    for (const std::string& reason : pending.reasons) response.add_reasons(reason);
-  }
+  if (points.size() > 1)
+    response.add_reasons(absl::StrCat("the first of ", points.size(), " jobs of the array"));
+  for (const std::string& gate : gates) response.add_reasons(gate);
+  const v1::Explanation why = MakeExplanation(what_if.explanation, *state_);
+  response.mutable_reasons()->MergeFrom(why.reasons());
+  *response.mutable_preempts() = why.would_preempt();
+  if (why.has_planned_start()) *response.mutable_planned_start() = why.planned_start();
+  response.set_smallest_change(why.smallest_change());
   return response;
+}
+
+absl::StatusOr<v1::Explanation> JobRequests::Explain(const std::string& id,
+                                                     const Identity& caller) const {
+  ASSIGN_OR_RETURN(const v1::Job job, Get(id, caller));
+  const absl::Time now = state_->Now();
+  if (RanksToPlace(job, now).empty()) {
+    if (job.state() == v1::BACKOFF) {
+      v1::Explanation backoff;
+      *backoff.mutable_reasons() = job.reasons();
+      SetTime(backoff.mutable_planned_start(), absl::FromUnixMillis(job.backoff_until_unix_ms()));
+      return backoff;
+    }
+    return absl::FailedPreconditionError(absl::StrCat(
+        "job ", id, " does not wait: it is ", JobStateName(job.state()),
+        job.reasons_size() > 0 ? absl::StrCat(" (", job.reasons(0), ")") : std::string()));
+  }
+  const JobRecord record = state_->jobs().Find(id);
+  v1::Explanation why = MakeExplanation(schedule_->Explain(job, now), *state_);
+  AddStoredReasons(record.value == nullptr ? job : *record.value, why);
+  return why;
+}
+
+v1::Job JobRequests::Describe(const v1::Job& job) const {
+  const absl::Time now = state_->Now();
+  v1::Job shown = job;
+  if (RanksToPlace(job, now).empty()) return shown;
+  v1::Explanation why = MakeExplanation(schedule_->Explain(job, now), *state_);
+  AddStoredReasons(job, why);
+  *shown.mutable_reasons() = std::move(*why.mutable_reasons());
+  shown.set_smallest_change(why.smallest_change());
+  shown.set_queue_position(why.queue_position());
+  if (why.has_planned_start()) *shown.mutable_planned_start() = why.planned_start();
+  return shown;
 }
 
 absl::StatusOr<v1::Job> JobRequests::Get(const std::string& id, const Identity& caller) const {
@@ -111,7 +175,7 @@ absl::StatusOr<v1::Job> JobRequests::Get(const std::string& id, const Identity& 
   if (job.value == nullptr) return NoSuchJob(id);
   RETURN_IF_ERROR(Authorize(caller, Permission::kViewFabric, job.value->spec().project(),
                             "job.view", absl::StrCat("job/", id)));
-  return *job.value;
+  return Describe(*job.value);
 }
 
 v1::ListJobsResponse JobRequests::List(const v1::ListJobsRequest& request,
@@ -137,7 +201,12 @@ v1::ListJobsResponse JobRequests::List(const v1::ListJobsRequest& request,
   const size_t num_shown = std::min(limit, jobs.size());
   std::partial_sort(jobs.begin(), jobs.begin() + static_cast<std::ptrdiff_t>(num_shown), jobs.end(),
                     NewerFirst);
-  for (size_t i = 0; i < num_shown; ++i) *response.add_jobs() = *jobs[i].value;
+  int num_explained = 0;
+  for (size_t i = 0; i < num_shown; ++i) {
+    const bool waits = jobs[i].value->state() == v1::PENDING;
+    *response.add_jobs() =
+        waits && num_explained++ < kExplainedMax ? Describe(*jobs[i].value) : *jobs[i].value;
+  }
   response.set_num_more(static_cast<int64_t>(jobs.size() - num_shown));
   return response;
 }
@@ -181,6 +250,8 @@ absl::StatusOr<v1::Job> JobRequests::Retry(const v1::RetryJobRequest& request,
                             "job.retry", resource));
   // The rules and the machines may have changed since the first submit.
   RETURN_IF_ERROR(CheckFits(job.value->spec()));
+  RETURN_IF_ERROR(
+      CheckDependencies(*state_, job.value->spec(), [](const std::string&) { return true; }));
   if (hooks_->admission) RETURN_IF_ERROR(hooks_->admission(job.value->spec(), caller));
   bool retried = false;
   ASSIGN_OR_RETURN(const JobRecord after,

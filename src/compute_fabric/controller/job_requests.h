@@ -12,6 +12,7 @@
 #include "base/auth/access.h"
 #include "compute_fabric/controller/fabric_state.h"
 #include "compute_fabric/controller/hooks.h"
+#include "compute_fabric/controller/live_schedule.h"
 #include "compute_fabric/jobs/job_array.h"
 
 namespace oneai::fabric {
@@ -19,8 +20,9 @@ namespace oneai::fabric {
 // Thread-safe. The pointers must outlive it.
 class JobRequests {
  public:
-  JobRequests(FabricState* state, const ControllerHooks* hooks, const ControllerOptions* options)
-      : state_(state), hooks_(hooks), options_(options) {}
+  JobRequests(FabricState* state, LiveSchedule* schedule, const ControllerHooks* hooks,
+              const ControllerOptions* options)
+      : state_(state), schedule_(schedule), hooks_(hooks), options_(options) {}
 
   // See JobService.SubmitJob. An array is whole when OK is returned; cut off before, the same
   // request goes on where it stopped.
@@ -31,9 +33,14 @@ class JobRequests {
   absl::StatusOr<v1::Job> Cancel(const v1::CancelJobRequest& request, const Identity& caller);
   absl::StatusOr<v1::Job> Retry(const v1::RetryJobRequest& request, const Identity& caller);
 
+  // See JobService.ExplainJob.
+  absl::StatusOr<v1::Explanation> Explain(const std::string& id, const Identity& caller) const;
+  // The job as it is shown: one that waits says why, as of now.
+  v1::Job Describe(const v1::Job& job) const;
+
   // NotFound; PermissionDenied when the caller may not see it.
   absl::StatusOr<v1::Job> Get(const std::string& id, const Identity& caller) const;
-  // Newest first.
+  // Newest first. So that a list stays cheap, only the first few that wait say why as of now.
   v1::ListJobsResponse List(const v1::ListJobsRequest& request, const Identity& caller) const;
 
   // Submit after the checks of rights, together with the endpoint that the job serves
@@ -75,6 +82,7 @@ class JobRequests {
              const absl::Status& outcome) const;
 
   FabricState* const state_;
+  LiveSchedule* const schedule_;
   const ControllerHooks* const hooks_;
   const ControllerOptions* const options_;
 };

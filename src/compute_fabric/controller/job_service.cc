@@ -3,6 +3,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "compute_fabric/controller/log_follower.h"
 #include "compute_fabric/controller/service_call.h"
 #include "compute_fabric/jobs/job_spec.h"
@@ -12,6 +14,7 @@ namespace oneai::fabric {
 namespace {
 
 constexpr absl::Duration kCancelPoll = absl::Milliseconds(100);
+constexpr absl::Duration kExplainEvery = absl::Seconds(1);
 constexpr int64_t kEventsDefault = 200;
 constexpr int64_t kEventsMax = 2000;
 
@@ -29,6 +32,12 @@ class JobServiceImpl final : public v1::JobService::Service {
                        v1::PlanJobResponse* response) override {
     return ServeCall(deps_, *context, [&](const Identity& caller) {
       return Answer(deps_.jobs->Plan(*request, caller), response);
+    });
+  }
+  grpc::Status ExplainJob(grpc::ServerContext* context, const v1::GetJobRequest* request,
+                          v1::Explanation* response) override {
+    return ServeCall(deps_, *context, [&](const Identity& caller) {
+      return Answer(deps_.jobs->Explain(request->id(), caller), response);
     });
   }
   grpc::Status GetJob(grpc::ServerContext* context, const v1::GetJobRequest* request,
@@ -122,28 +131,46 @@ class JobServiceImpl final : public v1::JobService::Service {
                      const Identity& caller, grpc::ServerWriter<v1::JobUpdate>* writer) {
     for (const std::string& id : request.ids())
       RETURN_IF_ERROR(deps_.jobs->Get(id, caller).status());
-    const std::set<std::string> wanted(request.ids().begin(), request.ids().end());
-    std::map<std::string, int64_t> sent;  // by job: the revision that the watcher has
+    std::map<std::string, v1::JobUpdate> sent;
     int64_t version = 0;
+    absl::Time explain_next = absl::InfinitePast();
     while (!context.IsCancelled() && deps_.gate->is_open()) {
       version = deps_.state->WaitForChange(version, kCancelPoll);
-      for (const JobRecord& job : deps_.state->jobs().All()) {
-        const std::string& id = job.value->id();
-        if ((!wanted.empty() && wanted.count(id) == 0) ||
-            !MaySee(caller, job.value->spec().project()))
-          continue;
-        int64_t& revision = sent[id];
-        if (revision >= job.revision) continue;
-        revision = job.revision;
-        v1::JobUpdate update;
-        *update.mutable_job() = *job.value;
-        update.set_revision(job.revision);
-        if (!writer->Write(update)) return absl::OkStatus();
+      // Why a job waits changes without a change of the job; to find out is not free.
+      const bool explain = request.ids_size() > 0 && absl::Now() >= explain_next;
+      if (explain) explain_next = absl::Now() + kExplainEvery;
+      const std::vector<JobRecord> jobs =
+          request.ids().empty()
+              ? deps_.state->jobs().All()
+              : deps_.state->FindJobs({request.ids().begin(), request.ids().end()});
+      for (const JobRecord& job : jobs) {
+        if (!MaySee(caller, job.value->spec().project())) continue;
+        if (!SendNews(job, explain, sent[job.value->id()], writer)) return absl::OkStatus();
       }
     }
     return context.IsCancelled()
                ? absl::CancelledError("the watcher left")
                : absl::UnavailableError("the controller is stopping; watch again");
+  }
+
+  // Sends the job when it has changed; with `explain` also when the reasons why it waits have.
+  // False: the watcher has gone.
+  bool SendNews(const JobRecord& job, bool explain, v1::JobUpdate& sent,
+                grpc::ServerWriter<v1::JobUpdate>* writer) {
+    const bool waits = explain && job.value->state() == v1::PENDING;
+    if (sent.revision() >= job.revision && !waits) return true;
+    v1::JobUpdate update;
+    *update.mutable_job() = waits ? deps_.jobs->Describe(*job.value) : *job.value;
+    update.set_revision(job.revision);
+    const auto reasons_of = [](const v1::JobUpdate& of) {
+      return absl::StrJoin(of.job().reasons(), "\n");
+    };
+    if (sent.revision() >= job.revision && reasons_of(sent) == reasons_of(update)) return true;
+    if (!writer->Write(update)) return false;
+    sent.set_revision(job.revision);
+    // Of all jobs there may be many; only what is compared again is kept.
+    if (waits) *sent.mutable_job()->mutable_reasons() = update.job().reasons();
+    return true;
   }
 
   const ServiceDeps deps_;

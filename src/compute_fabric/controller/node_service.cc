@@ -1,4 +1,5 @@
 #include "absl/strings/str_cat.h"
+#include "compute_fabric/controller/node_requests.h"
 #include "compute_fabric/controller/service_call.h"
 #include "compute_fabric/jobs/job_spec.h"
 #include "oneai/fabric/v1/node.grpc.pb.h"
@@ -8,7 +9,8 @@ namespace {
 
 class NodeServiceImpl final : public v1::NodeService::Service {
  public:
-  explicit NodeServiceImpl(const ServiceDeps& deps) : deps_(deps) {}
+  explicit NodeServiceImpl(const ServiceDeps& deps)
+      : deps_(deps), requests_(deps.state, deps.hooks) {}
 
   grpc::Status Heartbeat(grpc::ServerContext* context, const v1::HeartbeatRequest* request,
                          v1::HeartbeatResponse* response) override {
@@ -60,8 +62,59 @@ class NodeServiceImpl final : public v1::NodeService::Service {
       return absl::OkStatus();
     });
   }
+  grpc::Status DrainNode(grpc::ServerContext* context, const v1::DrainNodeRequest* request,
+                         v1::Node* response) override {
+    return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
+      RETURN_IF_ERROR(requests_.Drain(*request, caller));
+      return AnswerNode(caller, request->name(), *response);
+    });
+  }
+  grpc::Status SetNodeLabels(grpc::ServerContext* context, const v1::SetNodeLabelsRequest* request,
+                             v1::Node* response) override {
+    return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
+      RETURN_IF_ERROR(requests_.SetLabels(*request, caller));
+      return AnswerNode(caller, request->name(), *response);
+    });
+  }
+  grpc::Status SetNodeSpare(grpc::ServerContext* context, const v1::SetNodeSpareRequest* request,
+                            v1::Node* response) override {
+    return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
+      RETURN_IF_ERROR(requests_.SetSpare(*request, caller));
+      return AnswerNode(caller, request->name(), *response);
+    });
+  }
+  grpc::Status CreateReservation(grpc::ServerContext* context,
+                                 const v1::CreateReservationRequest* request,
+                                 v1::Reservation* response) override {
+    return ServeCall(deps_, *context, [&](const Identity& caller) {
+      return Answer(requests_.CreateReservation(request->reservation(), caller), response);
+    });
+  }
+  grpc::Status ListReservations(grpc::ServerContext* context, const v1::ListReservationsRequest*,
+                                v1::ListReservationsResponse* response) override {
+    return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
+      RETURN_IF_ERROR(Require(deps_, caller, Permission::kViewFabric, "reservation.list"));
+      for (v1::Reservation& reservation : requests_.ListReservations()) {
+        *response->add_reservations() = std::move(reservation);
+      }
+      return absl::OkStatus();
+    });
+  }
+  grpc::Status DeleteReservation(grpc::ServerContext* context,
+                                 const v1::DeleteReservationRequest* request,
+                                 v1::DeleteReservationResponse*) override {
+    return ServeCall(deps_, *context, [&](const Identity& caller) {
+      return requests_.DeleteReservation(request->name(), caller);
+    });
+  }
 
  private:
+  absl::Status AnswerNode(const Identity& caller, const std::string& name, v1::Node& response) {
+    RETURN_IF_ERROR(Answer(deps_.sessions->Get(name), &response));
+    HideForeignTasks(caller, response);
+    return absl::OkStatus();
+  }
+
   // Nodes are shared, what runs on them is not: tasks of units that the caller may not view lose
   // their names, not their use of the node.
   void HideForeignTasks(const Identity& caller, v1::Node& node) const {
@@ -76,6 +129,7 @@ class NodeServiceImpl final : public v1::NodeService::Service {
   }
 
   const ServiceDeps deps_;
+  NodeRequests requests_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "compute_fabric/controller/cluster_view.h"
+#include "compute_fabric/controller/node_health.h"
 #include "compute_fabric/controller/task_assignment.h"
 #include "compute_fabric/jobs/job_spec.h"
 #include "compute_fabric/jobs/job_state.h"
@@ -173,29 +174,26 @@ absl::Status NodeSessions::RecordNode(const v1::HeartbeatRequest& request) {
                                        num_given_up == 1 ? " task that was" : " tasks that were",
                                        " given up while it was away");
   const auto node = state_->UpdateNode(info.name(), [&](v1::Node& node, EventDrafts& events) {
-    const v1::NodeState state = node.cordoned()    ? v1::CORDONED
-                                : num_given_up > 0 ? v1::NOT_READY
-                                                   : v1::READY;
+    const absl::Time now = state_->Now();
     const bool known = node.has_joined();
-    if (known && node.state() == state && node.message() == message &&
-        node.incarnation() == request.incarnation() &&
-        google::protobuf::util::MessageDifferencer::Equals(node.info(), info)) {
-      return false;
-    }
     if (!known) {
-      SetTime(node.mutable_joined(), state_->Now());
+      SetTime(node.mutable_joined(), now);
       events.push_back({"node.joined", info.name(), absl::StrCat("at ", info.address()), "info"});
     } else if (node.state() == v1::LOST) {
       events.push_back({"node.returned", info.name(), "its agent is heard again", "info"});
     } else if (node.incarnation() != request.incarnation()) {
       events.push_back({"node.restarted", info.name(), "its agent has started again", "info"});
     }
+    bool changed = !known || node.incarnation() != request.incarnation() ||
+                   !google::protobuf::util::MessageDifferencer::Equals(node.info(), info);
     *node.mutable_info() = info;
-    node.set_state(state);
-    node.set_message(message);
     node.set_incarnation(request.incarnation());
-    SetTime(node.mutable_last_heartbeat(), state_->Now());
-    return true;
+    changed |= TakeChecks(node, request, health_limits_, now, events);
+    changed |= SetCheck(node, kGivenUpCheck, num_given_up == 0, message, now, events);
+    changed |= ApplyHealth(node, health_limits_, now, events);
+    changed |= SettleState(node);
+    if (changed) SetTime(node.mutable_last_heartbeat(), now);
+    return changed;
   });
   return node.status();
 }
@@ -385,11 +383,17 @@ absl::StatusOr<v1::Node> NodeSessions::SetSchedulable(const v1::SetNodeSchedulab
   const auto node = state_->UpdateNode(request.name(), [&](v1::Node& node, EventDrafts& events) {
     const std::string reason = Printable(request.reason(), 512);
     const bool cordoned = !request.schedulable();
-    if (node.cordoned() == cordoned && node.cordon_reason() == (cordoned ? reason : ""))
+    const bool drained = !cordoned && node.has_drain();
+    if (!drained && node.cordoned() == cordoned && node.cordon_reason() == (cordoned ? reason : ""))
       return false;
     node.set_cordoned(cordoned);
     node.set_cordon_reason(cordoned ? reason : "");
-    if (node.state() != v1::LOST) node.set_state(cordoned ? v1::CORDONED : v1::READY);
+    if (drained) {
+      node.clear_drain();
+      // Nothing but a person can say that a slow node is not slow any more.
+      SetCheck(node, kStragglerCheck, true, "", state_->Now(), events);
+    }
+    if (node.state() != v1::LOST) SettleState(node);
     events.push_back(
         {cordoned ? "node.cordoned" : "node.uncordoned", request.name(),
          absl::StrCat("by ", caller.principal.name(), reason.empty() ? "" : ": ", reason), "info"});
@@ -406,6 +410,12 @@ v1::Node NodeSessions::Describe(const v1::Node& node, const std::vector<JobRecor
   const auto session = sessions_.find(node.info().name());
   if (session != sessions_.end())
     SetTime(described.mutable_last_heartbeat(), session->second.last_heartbeat);
+  if (described.state() == v1::LOST) {
+    v1::HealthCheck* check = described.add_checks();
+    check->set_name("heartbeat");
+    check->set_message(described.message());
+    check->set_since_unix_ms(absl::ToUnixMillis(GetTime(described.last_heartbeat())));
+  }
   return described;
 }
 

@@ -19,6 +19,8 @@
 #include "base/auth/access.h"
 #include "compute_fabric/controller/fabric_state.h"
 #include "compute_fabric/controller/hooks.h"
+#include "compute_fabric/controller/node_health.h"
+#include "compute_fabric/controller/node_upkeep.h"
 #include "compute_fabric/joblog/log_store.h"
 #include "compute_fabric/joblog/metric_store.h"
 
@@ -29,7 +31,12 @@ class NodeSessions {
  public:
   NodeSessions(FabricState* state, const ControllerHooks* hooks, const ControllerOptions* options,
                LogStore* logs, MetricStore* metrics)
-      : state_(state), hooks_(hooks), options_(options), logs_(logs), metrics_(metrics) {}
+      : state_(state),
+        hooks_(hooks),
+        options_(options),
+        logs_(logs),
+        metrics_(metrics),
+        upkeep_(state, metrics) {}
 
   // Gives every known node a fresh lease: nobody is judged by the time that the controller was
   // away.
@@ -49,8 +56,8 @@ class NodeSessions {
   absl::StatusOr<v1::HeartbeatResponse> Respond(const v1::HeartbeatRequest& request);
   void Abandon(const v1::HeartbeatRequest& request) { Leave(request.node().name()); }
 
-  // See NodeService.AppendLog; `node` is the caller (SpeaksForNode). PermissionDenied: the task runs on another
-  // node.
+  // See NodeService.AppendLog; `node` is the caller (SpeaksForNode). PermissionDenied: the task
+  // runs on another node.
   absl::StatusOr<v1::AppendLogResponse> AppendLog(const v1::AppendLogRequest& request,
                                                   const std::string& node);
 
@@ -61,6 +68,9 @@ class NodeSessions {
   // With use and last heartbeat. NotFound.
   absl::StatusOr<v1::Node> Get(const std::string& name) const;
   std::vector<v1::Node> List() const;
+
+  // What is to be done for the nodes in every round of the schedule loop, whose thread calls it.
+  absl::Status Upkeep(absl::Time now) { return upkeep_.Step(now); }
 
   // When the node was last heard; a node never heard counts from Start().
   absl::Time LastHeartbeat(const std::string& node) const;
@@ -92,6 +102,8 @@ class NodeSessions {
   const ControllerOptions* const options_;
   LogStore* const logs_;
   MetricStore* const metrics_;
+  const HealthLimits health_limits_;
+  NodeUpkeep upkeep_;
 
   mutable absl::Mutex mu_;
   std::map<std::string, Session> sessions_ ABSL_GUARDED_BY(mu_);

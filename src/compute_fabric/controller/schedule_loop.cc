@@ -1,6 +1,7 @@
 #include "compute_fabric/controller/schedule_loop.h"
 
 #include <algorithm>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "base/files/files.h"
@@ -8,7 +9,6 @@
 #include "base/status.h"
 #include "compute_fabric/controller/cluster_view.h"
 #include "compute_fabric/controller/job_gates.h"
-#include "compute_fabric/first_scheduler/plan.h"
 #include "compute_fabric/jobs/job_spec.h"
 #include "compute_fabric/jobs/job_state.h"
 #include "compute_fabric/jobs/job_steps.h"
@@ -17,6 +17,9 @@
 namespace oneai::fabric {
 namespace {
 
+// Placements that share a commit: etcd takes 128 operations, and a placement is a job, an event and
+// the event that it displaces.
+constexpr size_t kPlacementsPerCommit = 32;
 constexpr int64_t kLastOutputBytes = 2048;
 constexpr int kLastOutputLines = 12;
 // How long after a failure its output may still be on the way from the node.
@@ -25,13 +28,6 @@ constexpr absl::Duration kLastOutputWait = absl::Seconds(3);
 // From the announcement that an attempt is given up until a cut-off agent has read it: it looks
 // once a second.
 constexpr absl::Duration kNoticeLossMax = absl::Seconds(3);
-
-const Record<v1::Node>* FindNode(const std::vector<Record<v1::Node>>& nodes,
-                                 const std::string& name) {
-  const auto it = std::find_if(nodes.begin(), nodes.end(),
-                               [&](const auto& n) { return n.value->info().name() == name; });
-  return it == nodes.end() ? nullptr : &*it;
-}
 
 // The last lines of `text`, whole.
 std::string LastLines(absl::string_view text) {
@@ -44,8 +40,16 @@ std::string LastLines(absl::string_view text) {
   return Printable(text.substr(start + 1), kLastOutputBytes);
 }
 
-bool SameReasons(const v1::Job& job, const std::vector<std::string>& reasons) {
-  return std::equal(job.reasons().begin(), job.reasons().end(), reasons.begin(), reasons.end());
+v1::StopCause StopCauseOf(EvictionCause cause) {
+  switch (cause) {
+    case EvictionCause::kPriority:
+    case EvictionCause::kReclaim:
+      return v1::STOP_PREEMPTED;
+    case EvictionCause::kMaintenance:
+    case EvictionCause::kDrain:
+      return v1::STOP_DRAIN;
+  }
+  return v1::STOP_PREEMPTED;
 }
 
 }  // namespace
@@ -83,10 +87,13 @@ void ScheduleLoop::Run() {
 absl::Status ScheduleLoop::Step() {
   const absl::Time now = state_->Now();
   NoticePause(now);
+  RETURN_IF_ERROR(state_->ResolveDoubts());
   RETURN_IF_ERROR(JudgeNodes(now));
+  RETURN_IF_ERROR(sessions_->Upkeep(now));
   RETURN_IF_ERROR(AdvanceJobs(now));
   RETURN_IF_ERROR(ReconcileEndpoints(now));
-  return PlaceJobs(now);
+  RETURN_IF_ERROR(PlaceJobs(now));
+  return retention_.Step(now);
 }
 
 // A controller that was suspended, or whose clock jumped ahead, heard nobody in that time: it must
@@ -94,7 +101,11 @@ absl::Status ScheduleLoop::Step() {
 void ScheduleLoop::NoticePause(absl::Time now) {
   const absl::Duration gap = now - last_step_;
   const bool jumped = gap > options_->lease / 2 || gap < absl::ZeroDuration();
-  if (last_step_ != absl::InfinitePast() && jumped) sessions_->ExtendLeases(gap);
+  if (last_step_ != absl::InfinitePast() && jumped) {
+    sessions_->ExtendLeases(gap);
+    // Their timers are times of the clock as it was.
+    for (std::string& id : state_->job_index().Unfinished()) to_advance_.insert(std::move(id));
+  }
   last_step_ = now;
 }
 
@@ -119,13 +130,12 @@ absl::Status ScheduleLoop::JudgeNodes(absl::Time now) {
                            })
               .status());
     }
-    if (now >= lease_end + options_->node_fence) RETURN_IF_ERROR(LoseTasks(name, lease_end, now));
+    if (now >= lease_end + options_->node_fence) RETURN_IF_ERROR(LoseTasks(name, now));
   }
   return absl::OkStatus();
 }
 
-absl::Status ScheduleLoop::LoseTasks(const std::string& node, absl::Time lease_end,
-                                     absl::Time now) {
+absl::Status ScheduleLoop::LoseTasks(const std::string& node, absl::Time now) {
   for (const JobRecord& record : state_->JobsOnNode(node)) {
     const v1::Job& lost = *record.value;
     // A node that is only cut off must first learn that its attempt is given up.
@@ -158,7 +168,8 @@ absl::Status ScheduleLoop::LoseTasks(const std::string& node, absl::Time lease_e
 }
 
 absl::Status ScheduleLoop::AdvanceJobs(absl::Time now) {
-  for (const std::string& id : state_->job_index().TakeChanged()) to_advance_.insert(id);
+  for (const std::string& id : state_->job_index().TakeChanged(JobIndex::Reader::kLoop))
+    to_advance_.insert(id);
   for (std::string& id : timers_.TakeDue(now)) to_advance_.insert(std::move(id));
   // Jobs that end here may let others go on, which then are added behind or taken next time.
   while (!to_advance_.empty()) {
@@ -243,40 +254,100 @@ absl::Status ScheduleLoop::ShowLastOutput(const v1::Job& job, absl::Time now) {
 }
 
 absl::Status ScheduleLoop::PlaceJobs(absl::Time now) {
-  std::vector<JobRecord> jobs = state_->FindJobs(state_->job_index().Unfinished());
-  for (const JobRecord& job : jobs) {
-    const std::vector<std::string> gates = GatesOf(*state_, *job.value);
-    if (!gates.empty()) RETURN_IF_ERROR(SetReasons(job.value->id(), gates, now));
-  }
-  std::erase_if(jobs, [&](const JobRecord& job) { return !GatesOf(*state_, *job.value).empty(); });
-  const std::vector<Record<v1::Node>> nodes = state_->nodes().All();
-  const ClusterSnapshot snapshot = MakeSnapshot(jobs, nodes, state_->queues().All(), now);
-  if (snapshot.pending.empty()) return absl::OkStatus();
-  const PlacementPlan plan = Plan(snapshot, now);
-  for (const JobPlacement& placement : plan.placements) {
-    const absl::Status committed = CommitPlacement(placement, jobs, nodes);
-    // Somebody was faster: the next round sees it.
-    if (committed.ok() || absl::IsAborted(committed)) continue;
-    // One job's folder (a full disk, say) must not hold up the others.
-    RETURN_IF_ERROR(SetReasons(placement.job_id, {std::string(committed.message())}, now));
-  }
-  for (const PendingReason& pending : plan.pending) {
-    RETURN_IF_ERROR(SetReasons(pending.job_id, pending.reasons, now));
+  if (!schedule_->PassIsDue(now)) return absl::OkStatus();
+  const PlanResult plan = schedule_->Plan(now);
+  RETURN_IF_ERROR(CommitPlacements(plan.placements, now));
+  return CommitEvictions(plan, now);
+}
+
+absl::Status ScheduleLoop::CommitPlacements(const std::vector<JobPlacement>& placements,
+                                            absl::Time now) {
+  std::vector<PlacementCommit> group;
+  for (const JobPlacement& placement : placements) {
+    absl::StatusOr<PlacementCommit> prepared = PreparePlacement(placement);
+    if (prepared.ok()) {
+      group.push_back(*std::move(prepared));
+    } else {
+      schedule_->Reconsider(placement.job_id);
+      // Somebody was faster: the next pass sees it. Anything else (a full disk) concerns this job
+      // only and must not hold up the others.
+      if (!absl::IsAborted(prepared.status())) {
+        RETURN_IF_ERROR(SetReason(placement.job_id, std::string(prepared.status().message()), now));
+      }
+    }
+    if (group.size() < kPlacementsPerCommit && &placement != &placements.back()) continue;
+    RETURN_IF_ERROR(CommitTogether(group, now));
+    group.clear();
   }
   return absl::OkStatus();
 }
 
-// Why the job waits, when that has changed.
-absl::Status ScheduleLoop::SetReasons(const std::string& job_id,
-                                      const std::vector<std::string>& reasons, absl::Time now) {
-  return state_
-      ->UpdateJob(job_id,
-                  [&](v1::Job& job, EventDrafts&) {
-                    if (RanksToPlace(job, now).empty() || SameReasons(job, reasons)) return false;
-                    job.mutable_reasons()->Assign(reasons.begin(), reasons.end());
-                    return true;
-                  })
-      .status();
+absl::Status ScheduleLoop::CommitTogether(const std::vector<PlacementCommit>& group,
+                                          absl::Time now) {
+  if (group.empty()) return absl::OkStatus();
+  const absl::Status together = state_->CommitPlacements(group);
+  if (together.ok()) return together;
+  if (group.size() > 1) {
+    for (const PlacementCommit& one : group) RETURN_IF_ERROR(CommitTogether({one}, now));
+    return absl::OkStatus();
+  }
+  const std::string& id = group[0].job.value->id();
+  schedule_->Reconsider(id);
+  if (absl::IsAborted(together)) return absl::OkStatus();
+  if (absl::IsFailedPrecondition(together)) return together;  // another controller has taken over
+  return SetReason(id, std::string(together.message()), now);
+}
+
+absl::StatusOr<PlacementCommit> ScheduleLoop::PreparePlacement(const JobPlacement& placement) {
+  PlacementCommit commit{.job = state_->jobs().Find(placement.job_id), .placement = placement};
+  if (commit.job.value == nullptr) return absl::AbortedError("the job is gone");
+  const std::vector<int> wait = RanksToPlace(*commit.job.value, state_->Now());
+  std::set<std::string> names;
+  for (const TaskPlacement& task : placement.tasks) {
+    if (!std::binary_search(wait.begin(), wait.end(), task.rank))
+      return absl::AbortedError("the job waits no more");
+    if (!names.insert(task.node).second) continue;
+    commit.nodes.push_back(state_->nodes().Find(task.node));
+    const v1::Node* node = commit.nodes.back().value.get();
+    if (node == nullptr || !UnschedulableReason(*node).empty())
+      return absl::AbortedError("the node is out of service");
+  }
+  RETURN_IF_ERROR(options_->folders->Create(commit.job.value->artifact_dir()));
+  RETURN_IF_ERROR(AnnounceAttempts(*commit.job.value, placement));
+  return commit;
+}
+
+absl::Status ScheduleLoop::CommitEvictions(const PlanResult& plan, absl::Time now) {
+  for (const Eviction& eviction : plan.evictions) {
+    const absl::StatusOr<JobRecord> evicted =
+        state_->UpdateJob(eviction.job_id, [&](v1::Job& job, EventDrafts& events) {
+          return ApplyPreempt(job, StopCauseOf(eviction.cause), eviction.reason, now, events);
+        });
+    schedule_->Reconsider(eviction.job_id);
+    if (!evicted.ok() && !absl::IsNotFound(evicted.status())) return evicted.status();
+  }
+  for (const Resize& resize : plan.resizes) {
+    const absl::StatusOr<JobRecord> resized =
+        state_->UpdateJob(resize.job_id, [&](v1::Job& job, EventDrafts& events) {
+          return ApplyResize(job, resize.tasks, resize.reason, events);
+        });
+    if (!resized.ok() && !absl::IsNotFound(resized.status())) return resized.status();
+  }
+  return absl::OkStatus();
+}
+
+// Why a job is not where the plan would have it, when that has changed. Why it waits otherwise is
+// computed when somebody asks.
+absl::Status ScheduleLoop::SetReason(const std::string& job_id, const std::string& reason,
+                                     absl::Time now) {
+  const absl::StatusOr<JobRecord> set = state_->UpdateJob(job_id, [&](v1::Job& job, EventDrafts&) {
+    if (RanksToPlace(job, now).empty()) return false;
+    if (job.reasons_size() == 1 && job.reasons(0) == reason) return false;
+    job.clear_reasons();
+    job.add_reasons(reason);
+    return true;
+  });
+  return absl::IsNotFound(set.status()) ? absl::OkStatus() : set.status();
 }
 
 absl::StatusOr<absl::Time> ScheduleLoop::AnnounceLoss(const v1::Job& job, const std::string& node,
@@ -307,26 +378,6 @@ absl::Status ScheduleLoop::AnnounceAttempts(const v1::Job& job, const JobPlaceme
     }
   }
   return absl::OkStatus();
-}
-
-absl::Status ScheduleLoop::CommitPlacement(const JobPlacement& placement,
-                                           const std::vector<JobRecord>& jobs,
-                                           const std::vector<Record<v1::Node>>& nodes) {
-  const auto job = std::find_if(jobs.begin(), jobs.end(), [&](const JobRecord& j) {
-    return j.value->id() == placement.job_id;
-  });
-  if (job == jobs.end()) return absl::AbortedError("the job is gone");
-  std::vector<Record<v1::Node>> used;
-  for (const TaskPlacement& task : placement.tasks) {
-    const Record<v1::Node>* node = FindNode(nodes, task.node);
-    if (node == nullptr) return absl::AbortedError("the node is gone");
-    const bool known = std::any_of(used.begin(), used.end(),
-                                   [&](const auto& u) { return u.value == node->value; });
-    if (!known) used.push_back(*node);
-  }
-  RETURN_IF_ERROR(options_->folders->Create(job->value->artifact_dir()));
-  RETURN_IF_ERROR(AnnounceAttempts(*job->value, placement));
-  return state_->CommitPlacements({{*job, placement, used}});
 }
 
 // Endpoints are changed in one transaction each; what follows from it for their jobs is reconciled

@@ -2,8 +2,8 @@
 //
 // The shell around the scheduler:
 //
-//   judge nodes -> advance jobs -> reconcile endpoints -> snapshot -> Plan -> compare-and-commit ->
-//   (heartbeats wake)
+//   judge nodes -> advance jobs -> reconcile endpoints -> Plan -> compare-and-commit placements,
+//   evictions, resizes -> (heartbeats wake)
 #pragma once
 
 #include <filesystem>
@@ -17,7 +17,9 @@
 #include "absl/time/time.h"
 #include "compute_fabric/controller/fabric_state.h"
 #include "compute_fabric/controller/hooks.h"
+#include "compute_fabric/controller/job_retention.h"
 #include "compute_fabric/controller/job_timers.h"
+#include "compute_fabric/controller/live_schedule.h"
 #include "compute_fabric/controller/node_sessions.h"
 #include "compute_fabric/joblog/log_store.h"
 
@@ -27,9 +29,14 @@ namespace oneai::fabric {
 // until Stop(). Never both.
 class ScheduleLoop {
  public:
-  ScheduleLoop(FabricState* state, NodeSessions* sessions, const LogStore* logs,
+  ScheduleLoop(FabricState* state, LiveSchedule* schedule, NodeSessions* sessions, LogStore* logs,
                const ControllerOptions* options)
-      : state_(state), sessions_(sessions), logs_(logs), options_(options) {}
+      : state_(state),
+        schedule_(schedule),
+        sessions_(sessions),
+        logs_(logs),
+        options_(options),
+        retention_(state, logs, options) {}
   ~ScheduleLoop() { Stop(); }
 
   void Start();
@@ -43,7 +50,7 @@ class ScheduleLoop {
   void Run();
   void NoticePause(absl::Time now);
   absl::Status JudgeNodes(absl::Time now);
-  absl::Status LoseTasks(const std::string& node, absl::Time lease_end, absl::Time now);
+  absl::Status LoseTasks(const std::string& node, absl::Time now);
   // Walks the jobs that changed or whose time has come.
   // Says on shared storage that the job's tasks on `node` will have successors; when that was done.
   absl::StatusOr<absl::Time> AnnounceLoss(const v1::Job& job, const std::string& node,
@@ -53,20 +60,24 @@ class ScheduleLoop {
   void NoticeEnd(const v1::Job& job);
   absl::Status ShowLastOutput(const v1::Job& job, absl::Time now);
   absl::Status PlaceJobs(absl::Time now);
-  absl::Status CommitPlacement(const JobPlacement& placement, const std::vector<JobRecord>& jobs,
-                               const std::vector<Record<v1::Node>>& nodes);
+  absl::Status CommitPlacements(const std::vector<JobPlacement>& placements, absl::Time now);
+  absl::Status CommitTogether(const std::vector<PlacementCommit>& group, absl::Time now);
+  // What stands on disk before the commit; Aborted: the job or a node is gone.
+  absl::StatusOr<PlacementCommit> PreparePlacement(const JobPlacement& placement);
+  absl::Status CommitEvictions(const PlanResult& plan, absl::Time now);
   absl::Status AnnounceAttempts(const v1::Job& job, const JobPlacement& placement);
-  absl::Status SetReasons(const std::string& job_id, const std::vector<std::string>& reasons,
-                          absl::Time now);
+  absl::Status SetReason(const std::string& job_id, const std::string& reason, absl::Time now);
   absl::Status ReconcileEndpoints(absl::Time now);
 
   FabricState* const state_;
+  LiveSchedule* const schedule_;
   NodeSessions* const sessions_;
-  const LogStore* const logs_;
+  LogStore* const logs_;
   const ControllerOptions* const options_;
   absl::Time last_step_ = absl::InfinitePast();
   // By job, node and attempt.
   std::map<std::tuple<std::string, std::string, int>, absl::Time> announced_losses_;
+  JobRetention retention_;
   JobTimers timers_;
   absl::btree_set<std::string> to_advance_;
   // Failed jobs whose last output may still be on its way.

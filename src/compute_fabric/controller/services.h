@@ -13,6 +13,7 @@
 #include "compute_fabric/controller/hooks.h"
 #include "compute_fabric/controller/job_requests.h"
 #include "compute_fabric/controller/node_sessions.h"
+#include "compute_fabric/controller/queue_requests.h"
 #include "compute_fabric/endpoints/endpoint_requests.h"
 #include "compute_fabric/endpoints/usage_ledger.h"
 #include "compute_fabric/joblog/log_store.h"
@@ -44,6 +45,7 @@ class CallGate {
 struct ServiceDeps {
   FabricState* state;
   JobRequests* jobs;
+  QueueRequests* queues;
   EndpointRequests* endpoints;
   UsageLedger* usage;
   NodeSessions* sessions;

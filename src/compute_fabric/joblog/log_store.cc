@@ -177,4 +177,14 @@ std::vector<int> LogStore::Attempts(const std::string& job_id, int rank,
   return attempts;
 }
 
+void LogStore::Delete(const std::string& job_id) {
+  if (!IsFileName(job_id)) return;
+  {
+    absl::MutexLock lock(&mu_);
+    std::erase_if(files_, [&](const auto& item) { return item.first.job_id == job_id; });
+  }
+  std::error_code ignored;  // what stays is waste, not a fault
+  fs::remove_all(root_ / job_id, ignored);
+}
+
 }  // namespace oneai::fabric

@@ -64,6 +64,8 @@ class LogStore {
 
   // Attempts of this task of which a log exists, ascending.
   std::vector<int> Attempts(const std::string& job_id, int rank, v1::LogStream stream) const;
+  // Removes every log of a job; one that does not exist is no error.
+  void Delete(const std::string& job_id);
   // Every log of a job.
   std::vector<LogName> List(const std::string& job_id) const;
 

@@ -50,6 +50,23 @@ void TakeExit(v1::Task& task, const v1::TaskReport& report, absl::Time now) {
           report.ended_unix_ms() > 0 ? absl::FromUnixMillis(report.ended_unix_ms()) : now);
 }
 
+void SetDevices(v1::Task& task, const TaskPlacement& placed) {
+  for (const DeviceGrant& grant : placed.grants) {
+    task.add_device_ids(grant.id);
+    v1::DeviceGrant& held = *task.add_grants();
+    held.set_id(grant.id);
+    held.set_milli(grant.milli);
+    held.set_memory_bytes(grant.memory_bytes);
+  }
+  if (!placed.device) return;
+  v1::DeviceRequest& device = *task.mutable_device();
+  device.set_kind(placed.device->kind);
+  device.set_count(placed.device->count);
+  device.set_milli(placed.device->milli);
+  device.set_memory_bytes(placed.device->memory_bytes);
+  device.set_relative_throughput(placed.device->relative_throughput);
+}
+
 }  // namespace
 
 bool ApplyReport(v1::Job& job, const v1::TaskReport& report, absl::Time now, EventDrafts& events) {
@@ -173,12 +190,7 @@ void ApplyPlacement(v1::Job& job, const JobPlacement& placement, absl::Time now,
     task->set_node(placed.node);
     task->set_address(placed.address);
     task->mutable_ports()->Add(placed.ports.begin(), placed.ports.end());
-    task->mutable_device_ids()->Add(placed.device_ids.begin(), placed.device_ids.end());
-    if (placed.device) {
-      task->mutable_device()->set_kind(placed.device->kind);
-      task->mutable_device()->set_count(static_cast<int32_t>(placed.device->count));
-      task->mutable_device()->set_relative_throughput(placed.device->relative_throughput);
-    }
+    SetDevices(*task, placed);
     job.set_attempt(std::max(job.attempt(), task->attempt()));
     absl::StrAppend(&where, where.empty() ? "" : ", ", "rank ", placed.rank, " on ", placed.node);
   }
@@ -225,12 +237,12 @@ absl::Time NextAdvanceTime(const v1::Job& job, absl::Time now) {
   absl::Time next = absl::InfiniteFuture();
   if (IsFinished(job.state())) return next;
   if (job.state() == v1::BACKOFF && job.spec().gang())
-    next = std::min(next, absl::FromUnixMillis(job.backoff_until_unix_ms()));
+    next = std::min(next, BackoffEnd(job.spec(), job.backoff_until_unix_ms(), now));
   if (job.state() == v1::STARTING || job.state() == v1::RUNNING)
     next = std::min({next, WarningEnd(job), TimeLimitEnd(job)});
   if (!job.spec().gang() && job.state() != v1::STOPPING) {
     for (const v1::Task& task : job.tasks()) {
-      const absl::Time not_before = absl::FromUnixMillis(task.not_before_unix_ms());
+      const absl::Time not_before = BackoffEnd(job.spec(), task.not_before_unix_ms(), now);
       if (!IsActive(task.state()) && not_before > now) next = std::min(next, not_before);
     }
   }

@@ -13,7 +13,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "compute_fabric/first_scheduler/cluster_snapshot.h"
+#include "compute_fabric/scheduler/decisions.h"
 #include "oneai/fabric/v1/job.pb.h"
 #include "oneai/fabric/v1/node.pb.h"
 

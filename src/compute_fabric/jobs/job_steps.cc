@@ -246,9 +246,14 @@ void StopWarned(v1::Job& job, EventDrafts& events) {
   StopJob(job, job.stop_cause(), message, 0, events);
 }
 
+absl::Time BackoffEnd(const v1::JobSpec& spec, int64_t until_unix_ms, absl::Time now) {
+  const absl::Time until = absl::FromUnixMillis(until_unix_ms);
+  return until - now > BackoffMaxOf(spec) ? now : until;
+}
+
 bool WaitsForNode(const v1::JobSpec& spec, const v1::Task& task, absl::Time now) {
   if (IsActive(task.state()) || TaskDone(spec, task)) return false;
-  return absl::FromUnixMillis(task.not_before_unix_ms()) <= now;
+  return BackoffEnd(spec, task.not_before_unix_ms(), now) <= now;
 }
 
 void StopJob(v1::Job& job, v1::StopCause cause, absl::string_view message, int rank,
@@ -305,7 +310,7 @@ bool Advance(v1::Job& job, absl::Time now, EventDrafts& events) {
     Finish(job, JobEvent::kStoppedCancelled, now, events);
   }
   if (job.state() == v1::BACKOFF && job.spec().gang() &&
-      now >= absl::FromUnixMillis(job.backoff_until_unix_ms())) {
+      now >= BackoffEnd(job.spec(), job.backoff_until_unix_ms(), now)) {
     Move(job, JobEvent::kBackoffEnded);
     job.clear_backoff_until_unix_ms();
   }

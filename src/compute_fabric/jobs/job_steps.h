@@ -30,6 +30,10 @@ absl::Time TimeLimitEnd(const v1::Job& job);
 // Stops a job that was warned, for the cause that it was warned of.
 void StopWarned(v1::Job& job, EventDrafts& events);
 
+// When a backoff until then ends, seen from `now`: at once, when that is further away than any
+// backoff lasts, because the clock has been set back since.
+absl::Time BackoffEnd(const v1::JobSpec& spec, int64_t until_unix_ms, absl::Time now);
+
 // Tells every active task to stop and remembers why. A cancel replaces an earlier cause; otherwise
 // the first one stands. A job of which nothing runs goes on to its end in Advance.
 void StopJob(v1::Job& job, v1::StopCause cause, absl::string_view message, int rank,

@@ -3,6 +3,7 @@
 #include "base/store/memory_store.h"
 #include "compute_fabric/controller/job_gates.h"
 #include "compute_fabric/jobs/job_state.h"
+#include "compute_fabric/jobs/job_steps.h"
 #include "gmock/gmock.h"
 #include "tests/compute_fabric/controller/fake_fabric.h"
 
@@ -89,6 +90,7 @@ TEST_F(ControllerArraysTest, ACutOffArrayDoesNotRunAndTheSameRequestCompletesIt)
   begun.set_id("array-0123456789");
   begun.set_project("retail/nlp");
   begun.set_num_jobs(3);
+  SetTime(begun.mutable_submitted(), clock_.Now());
   ASSERT_OK(core_->state.PutArray(begun, 0, RequestKey("alice", "cut"), {}));
   v1::Job first;
   first.set_id(IdOfArrayJob(begun.id(), 0));

@@ -22,7 +22,9 @@ class ControllerCoreTest : public testing::FakeFabric {
   void SetUp() override { StartController(); }
   std::unique_ptr<Store> OpenStore() override { return NewMemoryStore(); }
 
-  std::string ReasonsOf(const std::string& id) { return absl::StrJoin(JobOf(id).reasons(), "; "); }
+  std::string ReasonsOf(const std::string& id) {
+    return absl::StrJoin(core_->jobs.Describe(JobOf(id)).reasons(), "; ");
+  }
   void Append(const FakeAgent& agent, const std::string& job_id, int rank, v1::LogStream stream,
               std::string text) {
     v1::AppendLogRequest request;
@@ -49,18 +51,21 @@ TEST_F(ControllerCoreTest, AGangRunsOnTwoNodesWithTorchrunsEnvironmentAndSucceed
   EXPECT_EQ(JobOf(id).state(), v1::RUNNING);
   ASSERT_EQ(a.started().size(), 1u);
   ASSERT_EQ(b.started().size(), 1u);
-  const auto& env = b.started()[0].env();
+  const bool first_is_a = JobOf(id).tasks(0).node() == "node-a";
+  FakeAgent& first = first_is_a ? a : b;
+  FakeAgent& second = first_is_a ? b : a;
+  const auto& env = second.started()[0].env();
   EXPECT_EQ(env.at("RANK"), "1");
   EXPECT_EQ(env.at("WORLD_SIZE"), "2");
   EXPECT_EQ(env.at("LOCAL_RANK"), "0");
   EXPECT_EQ(env.at("LOCAL_WORLD_SIZE"), "1");
   EXPECT_EQ(env.at("NODE_RANK"), "1");
   EXPECT_EQ(env.at("MASTER_ADDR"), "127.0.0.1");
-  EXPECT_EQ(env.at("MASTER_PORT"), a.started()[0].env().at("ONEAI_PORT_0"));
+  EXPECT_EQ(env.at("MASTER_PORT"), first.started()[0].env().at("ONEAI_PORT_0"));
   EXPECT_EQ(env.at("ONEAI_JOB_ID"), id);
   EXPECT_EQ(env.at("ONEAI_ATTEMPT"), "1");
-  EXPECT_TRUE(a.Exit(id, 0, 0));
-  EXPECT_TRUE(b.Exit(id, 1, 0));
+  EXPECT_TRUE(first.Exit(id, 0, 0));
+  EXPECT_TRUE(second.Exit(id, 1, 0));
   Rounds(2);
   EXPECT_EQ(JobOf(id).state(), v1::SUCCEEDED);
 }
@@ -111,7 +116,7 @@ TEST_F(ControllerCoreTest, ALostNodeIsReplacedWithoutCostOnlyAfterItsFence) {
   EXPECT_EQ(JobOf(id).attempt(), 1) << "its shims may still run the task";
   Rounds(66, {lost});  // 39 s: beyond the fence, within the grace that begins there
   EXPECT_EQ(JobOf(id).attempt(), 1);
-  Rounds(20, {lost});
+  Rounds(22, {lost});
   EXPECT_EQ(JobOf(id).attempt(), 2);
   EXPECT_EQ(ReadPlacedAttempt(JobOf(id).artifact_dir(), 0).value_or(0), 2)
       << "the lost node can read it";
@@ -262,20 +267,20 @@ TEST_F(ControllerCoreTest, QuotaHoldsBackAndRefusesWhatItCanNeverAdmit) {
   v1::Queue queue;
   queue.set_project("retail/nlp");
   queue.set_cpu_milli_limit(2000);
-  EXPECT_THAT(SetQueue(core_->state, hooks_, queue, testing::Engineer()),
+  EXPECT_THAT(core_->queues.Set(queue, testing::Engineer()),
               StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("alice")));
-  ASSERT_OK(SetQueue(core_->state, hooks_, queue, testing::Admin()).status());
+  ASSERT_OK(core_->queues.Set(queue, testing::Admin()).status());
   ASSERT_OK_AND_ASSIGN(const v1::SubmitJobResponse first, Submit(Spec("one", 2, 1000)));
   clock_.Advance(absl::Milliseconds(1));
   ASSERT_OK_AND_ASSIGN(const v1::SubmitJobResponse second, Submit(Spec("two", 1, 1000)));
   Rounds(3);
   EXPECT_EQ(JobOf(first.job().id()).state(), v1::RUNNING);
   EXPECT_EQ(JobOf(second.job().id()).state(), v1::PENDING);
-  EXPECT_THAT(ReasonsOf(second.job().id()),
-              HasSubstr("project retail/nlp is at its CPU limit 2000m"));
+  EXPECT_THAT(ReasonsOf(second.job().id()), HasSubstr("queue retail/nlp is limited to 2 cores"));
   EXPECT_THAT(Submit(Spec("three", 3, 1000)),
-              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("CPU limit 2000m")));
-  const std::vector<v1::Queue> queues = ListQueuesFor(core_->state, testing::Engineer());
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       HasSubstr("retail/nlp is limited to 2 cores")));
+  const std::vector<v1::Queue> queues = core_->queues.List(testing::Engineer());
   ASSERT_EQ(queues.size(), 1u);
   EXPECT_EQ(queues[0].cpu_milli_used(), 2000);
   EXPECT_EQ(queues[0].pending_jobs(), 1);

@@ -14,6 +14,7 @@
 #include "base/grpc/server.h"
 #include "base/store/memory_store.h"
 #include "compute_fabric/controller/controller.h"
+#include "compute_fabric/node/protocol_version.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "oneai/fabric/v1/job.grpc.pb.h"
@@ -71,6 +72,7 @@ class ControllerServiceTest : public ::testing::Test {
     request.mutable_node()->set_name(node);
     request.mutable_node()->set_address("127.0.0.1");
     request.mutable_node()->set_cpu_milli(2000);
+    request.mutable_node()->set_protocol_version(kProtocolVersion);
     request.set_incarnation("i");
     grpc::ClientContext context;
     PrepareContext(context, absl::Seconds(10));

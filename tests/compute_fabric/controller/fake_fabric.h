@@ -17,11 +17,14 @@
 #include "base/store/store.h"
 #include "compute_fabric/controller/fabric_state.h"
 #include "compute_fabric/controller/job_requests.h"
+#include "compute_fabric/controller/live_schedule.h"
 #include "compute_fabric/controller/node_sessions.h"
+#include "compute_fabric/controller/queue_requests.h"
 #include "compute_fabric/controller/schedule_loop.h"
 #include "compute_fabric/endpoints/endpoint_requests.h"
 #include "compute_fabric/joblog/log_store.h"
 #include "compute_fabric/joblog/metric_store.h"
+#include "compute_fabric/node/protocol_version.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
 
@@ -46,16 +49,20 @@ struct Core {
   Core(Store* store, const Clock* clock, const ControllerOptions* options,
        const ControllerHooks* hooks)
       : state(store, clock),
+        schedule(&state, options),
         logs(options->log_dir, options->log_bytes_max),
         metrics(&logs),
-        jobs(&state, hooks, options),
+        jobs(&state, &schedule, hooks, options),
+        queues(&state, &schedule, hooks),
         endpoints(&state, &jobs, hooks),
         sessions(&state, hooks, options, &logs, &metrics),
-        loop(&state, &sessions, &logs, options) {}
+        loop(&state, &schedule, &sessions, &logs, options) {}
   FabricState state;
+  LiveSchedule schedule;
   LogStore logs;
   MetricStore metrics;
   JobRequests jobs;
+  QueueRequests queues;
   EndpointRequests endpoints;
   NodeSessions sessions;
   ScheduleLoop loop;
@@ -69,6 +76,7 @@ class FakeAgent {
 
   FakeAgent(std::string name, int64_t cpu_milli, std::vector<std::string> device_kinds = {}) {
     info_.set_name(name);
+    info_.set_protocol_version(kProtocolVersion);
     info_.set_address("127.0.0.1");
     info_.set_cpu_milli(cpu_milli);
     info_.set_memory_bytes(int64_t{8} << 30);
@@ -83,6 +91,10 @@ class FakeAgent {
   }
 
   const std::string& name() const { return info_.name(); }
+  v1::NodeInfo& info() { return info_; }
+  // The agent's own checks that fail, and what it says its clock shows (0: nothing).
+  void SetBroken(std::map<std::string, std::string> checks) { broken_ = std::move(checks); }
+  void SetClock(absl::Time now) { unix_ms_ = absl::ToUnixMillis(now); }
   void Restart() { ++incarnation_; }
 
   // One heartbeat and what follows from its answer.
@@ -91,6 +103,12 @@ class FakeAgent {
     *request.mutable_node() = info_;
     request.set_incarnation(absl::StrCat(name(), "-", incarnation_));
     request.set_seen_revision(seen_revision_);
+    request.set_unix_ms(unix_ms_);
+    for (const auto& [name, message] : broken_) {
+      v1::HealthCheck* check = request.add_checks();
+      check->set_name(name);
+      check->set_message(message);
+    }
     for (const auto& [key, report] : tasks_) *request.add_tasks() = report;
     const absl::StatusOr<v1::HeartbeatResponse> response =
         sessions.Heartbeat(request, [] { return false; });
@@ -157,6 +175,8 @@ class FakeAgent {
   }
 
   v1::NodeInfo info_;
+  std::map<std::string, std::string> broken_;
+  int64_t unix_ms_ = 0;
   int incarnation_ = 1;
   int64_t seen_revision_ = 0;
   int64_t epoch_ = 0;
