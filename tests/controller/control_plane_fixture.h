@@ -16,6 +16,7 @@
 #include "base/grpc/server.h"
 #include "base/grpc/status.h"
 #include "base/store/memory_store.h"
+#include "compute_fabric/node/protocol_version.h"
 #include "compute_fabric/controller/controller.h"
 #include "controller/auth_service.h"
 #include "controller/wiring.h"
@@ -139,6 +140,7 @@ class ControlPlaneFixture : public ::testing::Test {
     fabric::v1::HeartbeatRequest beat;
     beat.mutable_node()->set_name(name);
     beat.mutable_node()->set_address("127.0.0.1");
+    beat.mutable_node()->set_protocol_version(fabric::kProtocolVersion);
     beat.mutable_node()->set_cpu_milli(1'000'000);
     beat.mutable_node()->set_memory_bytes(int64_t{1} << 45);
     beat.mutable_node()->set_port_first(20000);
