@@ -14,5 +14,7 @@ namespace oneai::fabric {
 void AddFgdCommand(CLI::App& app, absl::Status& result);
 // Queueing on the Philly trace (ATC'19), five reference policies and ours.
 void AddPhillyCommand(CLI::App& app, absl::Status& result);
+// Any trace on any cluster.
+void AddReplayCommand(CLI::App& app, absl::Status& result);
 
 }  // namespace oneai::fabric

@@ -23,6 +23,7 @@ class CsvTable {
   // The same from text; `path` is for messages.
   static absl::StatusOr<CsvTable> Parse(std::string path, absl::string_view text);
 
+  const std::vector<std::string>& header() const { return header_; }
   int64_t num_rows() const { return static_cast<int64_t>(rows_.size()); }
   // InvalidArgument: no such column; the message lists those there are.
   absl::StatusOr<int> Column(absl::string_view name) const;

@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   absl::Status result = absl::OkStatus();
   oneai::fabric::AddFgdCommand(app, result);
   oneai::fabric::AddPhillyCommand(app, result);
+  oneai::fabric::AddReplayCommand(app, result);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
