@@ -7,6 +7,7 @@
 #include <CLI/App.hpp>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "cli/session.h"
@@ -31,7 +32,12 @@ CLI::App* AddCommand(CLI::App& parent, CommandContext& context, const std::strin
 void AddFabricCommands(CLI::App& app,
                        CommandContext& context);  // up, down, status, ui, whoami, token
 void AddJobCommands(CLI::App& app, CommandContext& context);
-void AddNodeCommands(CLI::App& app, CommandContext& context);  // node, queue
+void AddNodeCommands(CLI::App& app, CommandContext& context);
+void AddQueueCommands(CLI::App& app, CommandContext& context);  // queue, usage fabric
+void AddSimCommand(CLI::App& app, CommandContext& context);     // sim
+
+// Becomes oneai-sim, the program beside this one. Returns only when it cannot be started.
+int RunSimulator(std::vector<std::string> arguments);
 void AddEnrollCommand(CLI::App& app, CommandContext& context);
 void AddDataCommands(CLI::App& app, CommandContext& context);  // data, audit
 void AddModelCommands(CLI::App& app, CommandContext& context);

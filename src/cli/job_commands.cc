@@ -4,6 +4,7 @@
 
 #include <iostream>
 #include <iterator>
+#include <map>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -42,21 +43,98 @@ absl::StatusOr<fabric::v1::JobSpec> ReadSpec(const std::string& file) {
   return ParseJobFile(text, file);
 }
 
-std::string TasksSummary(const Job& job) {
+int NumRunning(const Job& job) {
   int running = 0;
   for (const fabric::v1::Task& task : job.tasks())
     running += task.state() == fabric::v1::TASK_RUNNING;
-  return absl::StrCat(running, "/", job.spec().num_tasks());
+  return running;
 }
 
-void PrintJobs(const std::vector<Job>& jobs, absl::Time now) {
+int NumTasks(const Job& job) {
+  return job.num_tasks_now() > 0 ? job.num_tasks_now() : job.spec().num_tasks();
+}
+
+// An array in one row: "12 RUNNING, 88 PENDING".
+void AddArrayRow(Table& table, const std::vector<const Job*>& jobs, absl::Time now) {
+  std::map<fabric::v1::JobState, int> states;
+  int running = 0;
+  int tasks = 0;
+  for (const Job* job : jobs) {
+    ++states[job->state()];
+    running += NumRunning(*job);
+    tasks += NumTasks(*job);
+  }
+  const std::string counts = absl::StrJoin(states, ", ", [](std::string* out, const auto& state) {
+    absl::StrAppend(out, state.second, " ", JobState_Name(state.first));
+  });
+  const Job& first = *jobs.front();
+  table.Add({first.array_id(), absl::StrCat(first.spec().name(), " [", jobs.size(), "]"),
+             first.spec().kind(), first.spec().project(), counts, absl::StrCat(running, "/", tasks),
+             "-", Age(first.submitted(), now)});
+}
+
+void AddJobRow(Table& table, const Job& job, absl::Time now) {
+  table.Add({job.id(),
+             job.array_id().empty() ? job.spec().name()
+                                    : absl::StrCat(job.spec().name(), " [", job.array_index(), "]"),
+             job.spec().kind(), job.spec().project(), JobState_Name(job.state()),
+             absl::StrCat(NumRunning(job), "/", NumTasks(job)), absl::StrCat(job.attempt()),
+             Age(job.submitted(), now)});
+}
+
+// Newest first; the jobs of an array in one row, unless it was asked for by id.
+void PrintJobs(const std::vector<Job>& jobs, bool whole_arrays, absl::Time now) {
   Table table({"ID", "NAME", "KIND", "PROJECT", "STATE", "TASKS", "ATTEMPT", "AGE"});
+  std::map<std::string, std::vector<const Job*>> arrays;
   for (const Job& job : jobs) {
-    table.Add({job.id(), job.spec().name(), job.spec().kind(), job.spec().project(),
-               JobState_Name(job.state()), TasksSummary(job), absl::StrCat(job.attempt()),
-               Age(job.submitted(), now)});
+    if (!whole_arrays && !job.array_id().empty()) arrays[job.array_id()].push_back(&job);
+  }
+  for (const Job& job : jobs) {
+    const auto array = arrays.find(job.array_id());
+    if (array == arrays.end()) {
+      AddJobRow(table, job, now);
+    } else if (!array->second.empty()) {
+      AddArrayRow(table, array->second, now);
+      array->second.clear();
+    }
   }
   std::cout << table.ToString();
+}
+
+std::string LocalTime(const google::protobuf::Timestamp& time) {
+  return absl::FormatTime(
+      "%Y-%m-%d %H:%M:%S",
+      absl::FromUnixMillis(google::protobuf::util::TimeUtil::TimestampToMilliseconds(time)),
+      absl::LocalTimeZone());
+}
+
+// Why it waits, or why it would.
+template <typename Message>
+void PrintOutlook(const Message& why) {
+  if (!why.smallest_change().empty())
+    std::cout << "change:      " << Printable(why.smallest_change()) << "\n";
+  if (why.has_planned_start())
+    std::cout << "starts:      " << LocalTime(why.planned_start())
+              << " by the time limits of what runs\n";
+}
+
+void PrintWishes(const Job& job) {
+  const fabric::v1::JobSpec& spec = job.spec();
+  if (!spec.queue().empty()) std::cout << "queue:       " << Printable(spec.queue()) << "\n";
+  if (spec.priority() != 0) std::cout << "priority:    " << spec.priority() << "\n";
+  if (!job.array_id().empty())
+    std::cout << "array:       " << job.array_id() << " [" << job.array_index() << "]\n";
+  for (const auto& [name, value] : job.sweep_values())
+    std::cout << "sweep:       " << Printable(name) << "=" << Printable(value) << "\n";
+  if (spec.num_tasks_min() > 0) {
+    std::cout << "elastic:     " << spec.num_tasks_min() << " to " << spec.num_tasks() << " tasks";
+    if (job.num_tasks_wanted() > 0)
+      std::cout << ", " << job.num_tasks_wanted() << " from its next checkpoint on";
+    std::cout << "\n";
+  }
+  double cost = 0;
+  for (const fabric::v1::JobUsage& usage : job.usage()) cost += usage.cost();
+  if (cost > 0) std::cout << "cost:        " << absl::StrFormat("%.2f", cost) << "\n";
 }
 
 void PrintJob(const Job& job, absl::Time now) {
@@ -65,12 +143,15 @@ void PrintJob(const Job& job, absl::Time now) {
             << "\nkind:        " << job.spec().kind()
             << "\nowner:       " << Printable(job.owner().name())
             << "\nstate:       " << JobState_Name(job.state()) << "\nattempt:     " << job.attempt()
-            << " (" << job.num_restarts() << " restarts)"
+            << " (" << job.num_restarts() << " restarts, " << job.num_preemptions()
+            << " preemptions)"
             << "\nage:         " << Age(job.submitted(), now) << "\n";
   if (!job.last_checkpoint().empty())
     std::cout << "checkpoint:  " << Printable(job.last_checkpoint()) << "\n";
+  PrintWishes(job);
   for (const std::string& reason : job.reasons())
     std::cout << "reason:      " << Printable(reason) << "\n";
+  if (job.state() == fabric::v1::PENDING) PrintOutlook(job);
   if (job.tasks_size() == 0) return;
   Table table({"RANK", "STATE", "NODE", "DEVICE", "READY", "EXIT", "MESSAGE"});
   for (const fabric::v1::Task& task : job.tasks()) {
@@ -86,6 +167,27 @@ void PrintJob(const Job& job, absl::Time now) {
   std::cout << table.ToString();
 }
 
+// The array's id, then those of its jobs, one a line.
+int ArraySubmitted(const CommandContext& context, const SubmitFlags& flags,
+                   const fabric::v1::SubmitJobResponse& response) {
+  if (flags.follow || flags.wait) {
+    return Fail(absl::InvalidArgumentError(
+        absl::StrCat("--follow and --wait are for one job; the array ", response.array_id(),
+                     " is submitted: oneai job list --array ", response.array_id())));
+  }
+  if (context.json()) {
+    std::cout << ToJson(response);
+    return kExitOk;
+  }
+  std::cout << response.array_id() << "\n";
+  for (const std::string& id : response.job_ids()) std::cout << id << "\n";
+  if (!flags.quiet) {
+    std::cerr << "next: oneai job list --array " << response.array_id()
+              << "   |   oneai job cancel " << response.array_id() << "\n";
+  }
+  return kExitOk;
+}
+
 int Submit(const CommandContext& context, const SubmitFlags& flags) {
   const absl::StatusOr<fabric::v1::JobSpec> spec = ReadSpec(flags.file);
   if (!spec.ok()) return Fail(spec.status());
@@ -97,6 +199,7 @@ int Submit(const CommandContext& context, const SubmitFlags& flags) {
   *request.mutable_spec() = *spec;
   const auto response = session->Call<JobService>(&JobService::Stub::SubmitJob, request);
   if (!response.ok()) return Fail(response.status());
+  if (!response->array_id().empty()) return ArraySubmitted(context, flags, *response);
   const std::string& id = response->job().id();
   if (context.json()) {
     std::cout << ToJson(response->job());
@@ -127,22 +230,57 @@ int Plan(const CommandContext& context, const std::string& file) {
     std::cout << (plan->fits_now() ? "would start now:\n" : "would wait:\n");
     for (const std::string& line : plan->placements()) std::cout << "  " << Printable(line) << "\n";
     for (const std::string& line : plan->reasons()) std::cout << "  " << Printable(line) << "\n";
+    for (const std::string& line : plan->preempts())
+      std::cout << "  would preempt " << Printable(line) << "\n";
+    PrintOutlook(*plan);
   }
   return plan->fits_now() ? kExitOk : kExitUnschedulable;
 }
 
-int List(const CommandContext& context, const std::string& project, bool active) {
+int Why(const CommandContext& context, const std::string& id) {
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  fabric::v1::GetJobRequest request;
+  request.set_id(id);
+  const auto why = session->Call<JobService>(&JobService::Stub::ExplainJob, request);
+  if (!why.ok()) return Fail(why.status());
+  if (context.json()) {
+    std::cout << ToJson(*why);
+    return kExitOk;
+  }
+  for (const std::string& reason : why->reasons())
+    std::cout << "waits:       " << Printable(reason) << "\n";
+  for (const std::string& job : why->would_preempt())
+    std::cout << "preempts:    " << Printable(job) << "\n";
+  PrintOutlook(*why);
+  if (why->queue_position() > 0)
+    std::cout << "position:    " << why->queue_position() << " in its queue\n";
+  return kExitOk;
+}
+
+struct ListFlags {
+  std::string project;
+  std::string array;
+  bool active = false;
+  int limit = 0;
+};
+
+int List(const CommandContext& context, const ListFlags& flags) {
   const absl::StatusOr<Session> session = context.Open();
   if (!session.ok()) return Fail(session.status());
   fabric::v1::ListJobsRequest request;
-  request.set_project(project);
-  request.set_active_only(active);
+  request.set_project(flags.project);
+  request.set_active_only(flags.active);
+  request.set_array_id(flags.array);
+  request.set_limit(flags.limit);
   const auto jobs = session->Call<JobService>(&JobService::Stub::ListJobs, request);
   if (!jobs.ok()) return Fail(jobs.status());
   if (context.json()) {
     std::cout << ToJson(*jobs);
   } else {
-    PrintJobs({jobs->jobs().begin(), jobs->jobs().end()}, absl::Now());
+    PrintJobs({jobs->jobs().begin(), jobs->jobs().end()}, !flags.array.empty(), absl::Now());
+    if (jobs->num_more() > 0)
+      std::cerr << jobs->num_more() << " older jobs are not shown; --limit shows more\n";
   }
   return kExitOk;
 }
@@ -219,8 +357,10 @@ void AddSubmit(CLI::App& job, CommandContext& context) {
   submit->add_option("--timeout", flags->timeout_seconds, "with --wait: seconds to wait at most");
   submit->add_flag("-q,--quiet", flags->quiet, "print only the id");
   auto plan_file = std::make_shared<std::string>();
-  AddCommand(job, context, "plan", "say where a job would run now, without submitting it",
-             [&context, plan_file] { return Plan(context, *plan_file); })
+  AddCommand(
+      job, context, "plan",
+      "where a job would run now, when it would start, whom it would preempt; submits nothing",
+      [&context, plan_file] { return Plan(context, *plan_file); })
       ->add_option("-f,--file", *plan_file, "job file (YAML)")
       ->required();
 }
@@ -281,13 +421,14 @@ void AddJobCommands(CLI::App& app, CommandContext& context) {
   AddFollow(job, context);
   AddWait(job, context);
 
-  auto project = std::make_shared<std::string>();
-  auto active = std::make_shared<bool>(false);
-  CLI::App* list =
-      AddCommand(job, context, "list", "list jobs, newest first",
-                 [&context, project, active] { return List(context, *project, *active); });
-  list->add_option("--project", *project, "only this project");
-  list->add_flag("--active", *active, "only jobs that have not ended");
+  auto listed = std::make_shared<ListFlags>();
+  CLI::App* list = AddCommand(job, context, "list", "list jobs, newest first; an array is one row",
+                              [&context, listed] { return List(context, *listed); });
+  list->add_option("--project", listed->project, "only this project");
+  list->add_option("--array", listed->array, "the jobs of this array, one a row");
+  list->add_option("--limit", listed->limit, "at most so many (default 1000)")
+      ->check(CLI::Range(1, 10'000));
+  list->add_flag("--active", listed->active, "only jobs that have not ended");
 
   auto id = std::make_shared<std::string>();
   AddCommand(job, context, "get", "show one job with its tasks and reasons",
@@ -296,6 +437,11 @@ void AddJobCommands(CLI::App& app, CommandContext& context) {
                request.set_id(*id);
                return OneJob(context, request, &JobService::Stub::GetJob);
              })
+      ->add_option("id", *id, "job id")
+      ->required();
+
+  AddCommand(job, context, "why", "every reason why a job waits, and what would let it run",
+             [&context, id] { return Why(context, *id); })
       ->add_option("id", *id, "job id")
       ->required();
 
@@ -308,7 +454,7 @@ void AddJobCommands(CLI::App& app, CommandContext& context) {
                    request.set_reason(*reason);
                    return OneJob(context, request, &JobService::Stub::CancelJob);
                  });
-  cancel->add_option("id", *id, "job id")->required();
+  cancel->add_option("id", *id, "job id, or an array's")->required();
   cancel->add_option("--reason", *reason, "kept with the job");
 
   AddCommand(job, context, "retry", "run a finished job again, from its last checkpoint",

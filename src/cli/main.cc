@@ -16,7 +16,10 @@ namespace oneai::cli {
 CLI::App* AddCommand(CLI::App& parent, CommandContext& context, const std::string& name,
                      const std::string& help, std::function<int()> action) {
   CLI::App* command = parent.add_subcommand(name, help);
-  command->callback([&context, action = std::move(action)] { context.run = action; });
+  // A command that has commands of its own below it (`usage`, `usage fabric`) leaves it to them.
+  command->callback([&context, command, action = std::move(action)] {
+    if (command->get_subcommands().empty()) context.run = action;
+  });
   return command;
 }
 
@@ -57,6 +60,8 @@ int Main(int argc, char** argv) {
   AddDataCommands(app, context);
   AddModelCommands(app, context);
   AddEndpointCommands(app, context);
+  AddQueueCommands(app, context);
+  AddSimCommand(app, context);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -75,6 +80,9 @@ int Main(int argc, char** argv) {
 }  // namespace oneai::cli
 
 int main(int argc, char** argv) {
+  // The simulator reads its own arguments.
+  if (argc > 1 && std::string(argv[1]) == "sim")
+    return oneai::cli::RunSimulator({argv + 2, argv + argc});
   std::signal(SIGPIPE, SIG_IGN);  // `oneai job logs | head` ends by a failed write
   return oneai::cli::Main(argc, argv);
 }

@@ -325,6 +325,61 @@ int GetNode(const CommandContext& context, const std::string& name) {
   return kExitOk;
 }
 
+void AddServiceCommands(CLI::App& node, CommandContext& context) {
+  auto drain = std::make_shared<DrainFlags>();
+  CLI::App* drained = AddCommand(node, context, "drain", "empty a node; gangs move whole",
+                                 [&context, drain] { return DrainNode(context, *drain); });
+  drained->add_option("name", drain->name, "node")->required();
+  drained->add_option("--deadline", drain->deadline,
+                      "what still runs then is stopped (default 15m)");
+  drained->add_option("--reason", drain->reason, "shown to others");
+  drained->add_flag("--force", drain->force, "although a reservation needs the node");
+
+  auto name = std::make_shared<std::string>();
+  AddCommand(node, context, "undrain", "put a drained node back in service",
+             [&context, name] { return SetSchedulable(context, *name, true, ""); })
+      ->add_option("name", *name, "node")
+      ->required();
+  auto changes = std::make_shared<std::vector<std::string>>();
+  CLI::App* label =
+      AddCommand(node, context, "label", "set (key=value) and remove (key-) labels",
+                 [&context, name, changes] { return LabelNode(context, *name, *changes); });
+  label->add_option("name", *name, "node")->required();
+  label->add_option("labels", *changes, "key=value or key-")->required();
+
+  auto off = std::make_shared<bool>(false);
+  CLI::App* spare = AddCommand(node, context, "spare", "hold a node as a hot spare",
+                               [&context, name, off] { return SetSpare(context, *name, !*off); });
+  spare->add_option("name", *name, "node")->required();
+  spare->add_flag("--off", *off, "an ordinary node again");
+}
+
+void AddReservationCommands(CLI::App& node, CommandContext& context) {
+  CLI::App& reservation =
+      *node.add_subcommand("reservation", "nodes over time: reservations and maintenance windows");
+  reservation.require_subcommand(1);
+  auto flags = std::make_shared<ReservationFlags>();
+  CLI::App* create = AddCommand(reservation, context, "create", "hold nodes from a start to an end",
+                                [&context, flags] { return CreateReservation(context, *flags); });
+  create->add_option("name", flags->name, "what jobs call it")->required();
+  create->add_flag("--maintenance", flags->maintenance, "nobody runs there");
+  create->add_option("--node", flags->nodes, "this node; repeatable");
+  create->add_option("--nodes", flags->num_nodes, "so many, chosen now");
+  create->add_option("--selector", flags->selector, "of nodes with this label (key=value)");
+  create->add_option("--start", flags->start, "now (default), +2h, or a time in UTC");
+  create->add_option("--end", flags->end, "a time as for --start");
+  create->add_option("--for", flags->length, "instead of --end: how long");
+  create->add_option("--project", flags->project, "whose jobs may name it");
+  create->add_option("--reason", flags->reason, "shown to others");
+  AddCommand(reservation, context, "list", "all that lie ahead",
+             [&context] { return ListReservations(context); });
+  auto name = std::make_shared<std::string>();
+  AddCommand(reservation, context, "delete", "give the nodes back",
+             [&context, name] { return DeleteReservation(context, *name); })
+      ->add_option("name", *name, "reservation")
+      ->required();
+}
+
 }  // namespace
 
 void AddNodeCommands(CLI::App& app, CommandContext& context) {

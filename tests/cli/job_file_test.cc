@@ -1,5 +1,10 @@
 #include "cli/job_file.h"
 
+#include <filesystem>
+
+#include "absl/strings/match.h"
+#include "base/files/files.h"
+#include "tests/testing/paths.h"
 #include "tests/testing/status_matchers.h"
 
 namespace oneai::cli {
@@ -67,6 +72,90 @@ TEST(JobFileTest, ErrorsNameTheFileTheLineAndTheWayOut) {
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message)))
         << text;
   }
+}
+
+TEST(JobFileTest, SaysHowAJobWantsToBePlaced) {
+  constexpr char kText[] = R"(name: work
+project: retail/nlp
+command: [train, "--lr=${lr}"]
+tasks: {min: 2, max: 8}
+spread: rack
+topology: {level: rack, required: true}
+node_selector: {gpu: h100}
+priority_class: high
+preemption: {preemptible: true, warning_signal: SIGUSR1, warning: 2m}
+depends_on: [afterok:job-a, afterany:array-b, job-c]
+reservation: launch
+queue: retail/sandbox
+disk: 10GiB
+processes: 64
+resources:
+  devices:
+    - {kind: nvidia-h100-80g, milli: 250, memory: 20GiB}
+sweep:
+  parameters:
+    - {name: lr, min: 1.0e-5, max: 1.0e-2, log: true}
+    - {name: batch, values: [8, 16]}
+  samples: 20
+  seed: 7
+  running_max: 4
+)";
+  ASSERT_OK_AND_ASSIGN(const fabric::v1::JobSpec spec, ParseJobFile(kText, "job.yaml"));
+  EXPECT_EQ(spec.num_tasks_min(), 2);
+  EXPECT_EQ(spec.num_tasks(), 8);
+  EXPECT_EQ(spec.spread(), fabric::v1::SPREAD_RACK);
+  EXPECT_EQ(spec.topology().level(), fabric::v1::RACK);
+  EXPECT_TRUE(spec.topology().required());
+  EXPECT_EQ(spec.node_selector().at("gpu"), "h100");
+  EXPECT_EQ(spec.priority_class(), "high");
+  EXPECT_EQ(spec.preemption().preemptible(), fabric::v1::PREEMPTIBLE);
+  EXPECT_EQ(spec.preemption().warning_signal(), 10);
+  EXPECT_EQ(spec.preemption().warning_ms(), 120'000);
+  ASSERT_EQ(spec.depends_on_size(), 3);
+  EXPECT_EQ(spec.depends_on(1).job_id(), "array-b");
+  EXPECT_EQ(spec.depends_on(1).condition(), fabric::v1::AFTER_ANY);
+  EXPECT_EQ(spec.depends_on(2).condition(), fabric::v1::AFTER_OK);
+  EXPECT_EQ(spec.reservation(), "launch");
+  EXPECT_EQ(spec.queue(), "retail/sandbox");
+  EXPECT_EQ(spec.disk_bytes(), int64_t{10} << 30);
+  EXPECT_EQ(spec.processes_max(), 64);
+  EXPECT_EQ(spec.resources().devices(0).milli(), 250);
+  EXPECT_EQ(spec.resources().devices(0).memory_bytes(), int64_t{20} << 30);
+  ASSERT_EQ(spec.sweep().parameters_size(), 2);
+  EXPECT_THAT(spec.sweep().parameters(1).values(), ElementsAre("8", "16"));
+  EXPECT_TRUE(spec.sweep().parameters(0).log_scale());
+  EXPECT_EQ(spec.sweep().num_samples(), 20);
+}
+
+TEST(JobFileTest, WrongWishesAreNamedWithTheirLine) {
+  const std::string head = "name: a\nproject: u/p\ncommand: [x]\n";
+  const std::pair<std::string, std::string> cases[] = {
+      {head + "tasks: {min: 3, max: 2}\n", "nearest valid value is 2"},
+      {head + "tasks: {min: 3}\n", "max"},
+      {head + "topology: {level: rak}\n", "did you mean \"rack\"?"},
+      {head + "preemption: {warning_signal: SIGFOO}\n", "SIGUSR1"},
+      {head + "depends_on: [afterall:job-a]\n", "neither afterok nor afterany"},
+      {head + "priority_class: hgh\n", "did you mean \"high\"?"},
+  };
+  for (const auto& [text, hint] : cases) {
+    EXPECT_THAT(ParseJobFile(text, "job.yaml"),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(hint)))
+        << text;
+  }
+}
+
+TEST(JobFileTest, EveryExampleIsAJobFile) {
+  int num_examples = 0;
+  for (const auto& file : std::filesystem::directory_iterator(
+           testing::DataDir().parent_path().parent_path() / "examples")) {
+    if (file.path().extension() != ".yaml") continue;
+    ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(file.path()));
+    if (absl::StrContains(text, "\nqueues:")) continue;
+    if (absl::StrContains(text, "oneai endpoint deploy")) continue;
+    EXPECT_OK(ParseJobFile(text, file.path().string()));
+    ++num_examples;
+  }
+  EXPECT_GE(num_examples, 9);
 }
 
 }  // namespace
