@@ -239,9 +239,11 @@ void GroundTruth::SubmitAcknowledged(const std::string& request_id, const std::s
   }
 }
 
-void GroundTruth::CheckReasons(absl::Duration patience) {
+void GroundTruth::CheckReasons(
+    absl::Duration patience,
+    absl::FunctionRef<std::vector<std::string>(const std::string& id)> reasons) {
   for (const auto& [id, job] : jobs_) {
-    if (job.state() != v1::PENDING || job.reasons_size() > 0) {
+    if (job.state() != v1::PENDING || !reasons(id).empty()) {
       mute_since_.erase(id);
       continue;
     }

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "base/store/store.h"
 #include "compute_fabric/node/task_environment.h"
@@ -50,8 +51,10 @@ class GroundTruth {
   // From then on it may come back more than once: the call is repeated until it is answered.
   void RetryRequested(const std::string& job_id) { retries_.insert(job_id); }
 
-  // Every job that waits must say why, once the control plane had `patience` to look at it.
-  void CheckReasons(absl::Duration patience);
+  // Every job that waits must say why, once the control plane had `patience` to look at it;
+  // `reasons` asks it.
+  void CheckReasons(absl::Duration patience,
+                    absl::FunctionRef<std::vector<std::string>(const std::string& id)> reasons);
   // The control plane could not look just now: patience begins anew.
   void ExcuseMissingReasons() { mute_since_.clear(); }
   // Processes that run although their task has ended in the record, in words.

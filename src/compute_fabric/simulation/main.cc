@@ -21,7 +21,7 @@ struct Flags {
   uint64_t seed = 0;  // 0: many
   uint64_t first_seed = 1;
   int64_t num_seeds = 0;  // 0: until the time is over
-  double seconds = 60;
+  double seconds = 30;
   std::string scenario;
   double fault_minutes = 5;
   bool trace = false;

@@ -10,7 +10,7 @@
 namespace oneai::fabric::simulation {
 namespace {
 
-constexpr absl::Duration kLook = absl::Seconds(2);
+constexpr absl::Duration kLook = absl::Seconds(5);
 constexpr absl::Duration kPatience = absl::Seconds(15);
 // What has ended on record ends on its machine within the longest grace and a few heartbeats.
 constexpr absl::Duration kLeftOverMax = absl::Minutes(2);
@@ -19,8 +19,12 @@ constexpr size_t kStoryLines = 80;
 // Looks at the waiting jobs again and again.
 void WatchReasons(World& world) {
   world.simulator().After(kLook, [&world] {
-    if (!world.ControlPlaneIsWell()) world.truth().ExcuseMissingReasons();
-    world.truth().CheckReasons(kPatience);
+    if (world.ControlPlaneIsWell()) {
+      world.truth().CheckReasons(kPatience,
+                                 [&](const std::string& id) { return world.ReasonsOf(id); });
+    } else {
+      world.truth().ExcuseMissingReasons();
+    }
     WatchReasons(world);
   });
 }
@@ -70,6 +74,7 @@ RunResult RunSeed(const RunOptions& options) {
     Settle(world, workload, faults_end + options.settle_time);
   }
 
+  world.End();
   RunResult result{.seed = options.seed, .scenario = options.scenario.name};
   result.simulated = simulator.Now() - start;
   result.num_nodes = static_cast<int>(world.machines().size());

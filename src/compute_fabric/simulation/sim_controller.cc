@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
+
 namespace oneai::fabric::simulation {
 namespace {
 
@@ -123,6 +125,20 @@ void SimController::Cancel(const std::string& node, uint64_t call_id) {
 
 void SimController::HangUp() {
   for (Waiting& waiting : waiting_) waiting.reply(absl::UnavailableError("connection reset"));
+}
+
+std::vector<std::string> SimController::ReasonsOf(const std::string& job_id) const {
+  Identity somebody;
+  somebody.principal.set_kind(common::v1::Principal::USER);
+  auth::v1::RoleBinding viewer;
+  viewer.set_role(auth::v1::ADMIN);
+  viewer.set_business_unit("*");
+  somebody.bindings.push_back(viewer);
+  const absl::StatusOr<v1::Explanation> why = core_.jobs.Explain(job_id, somebody);
+  if (!why.ok()) return {};
+  std::vector<std::string> reasons(why->reasons().begin(), why->reasons().end());
+  if (reasons.size() == 1 && absl::StrContains(reasons[0], "next pass")) reasons.clear();
+  return reasons;
 }
 
 void SimController::Serve(std::function<void(ControllerCore&)> request) {

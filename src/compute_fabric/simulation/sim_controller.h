@@ -13,7 +13,9 @@
 #include "compute_fabric/controller/fabric_state.h"
 #include "compute_fabric/controller/job_requests.h"
 #include "compute_fabric/controller/live_schedule.h"
+#include "compute_fabric/controller/node_requests.h"
 #include "compute_fabric/controller/node_sessions.h"
+#include "compute_fabric/controller/queue_requests.h"
 #include "compute_fabric/controller/schedule_loop.h"
 #include "compute_fabric/joblog/log_store.h"
 #include "compute_fabric/joblog/metric_store.h"
@@ -31,6 +33,8 @@ struct ControllerCore {
         logs(options->log_dir, options->log_bytes_max),
         metrics(&logs),
         jobs(&state, &schedule, hooks, options),
+        queues(&state, &schedule, hooks),
+        nodes(&state, hooks),
         sessions(&state, hooks, options, &logs, &metrics),
         loop(&state, &schedule, &sessions, &logs, options) {}
   FabricState state;
@@ -38,6 +42,8 @@ struct ControllerCore {
   LogStore logs;
   MetricStore metrics;
   JobRequests jobs;
+  QueueRequests queues;
+  NodeRequests nodes;
   NodeSessions sessions;
   ScheduleLoop loop;
 };
@@ -64,6 +70,9 @@ class SimController final : public Process {
   void HangUp();
   // Any other request, in a fiber; dropped while not serving.
   void Serve(std::function<void(ControllerCore&)> request);
+
+  // What `oneai job why` would print; empty for "next pass" and for jobs that it does not know.
+  std::vector<std::string> ReasonsOf(const std::string& job_id) const;
 
   void AfterFiber() override { NoticeChanges(); }
 

@@ -103,6 +103,8 @@ void Simulator::Sleep(absl::Duration delay) {
   swapcontext(&fiber->context, &fiber->caller);
 }
 
+bool Simulator::OwnerLives() const { return running_->owner->alive(); }
+
 void Simulator::Pause(Process* process, absl::Duration how_long) {
   process->paused_until_ = std::max(process->paused_until_, now_ + how_long);
 }

@@ -53,6 +53,8 @@ class Simulator {
   // Fibers of dead owners are run to their end: whatever they wait for fails at once.
   void Spawn(Process* owner, std::function<void()> body);
   bool InFiber() const { return running_ != nullptr; }
+  // In a fiber: its process still lives.
+  bool OwnerLives() const;
   // In a fiber: lets `delay` pass. Returns at once when the owner is dead.
   void Sleep(absl::Duration delay);
 

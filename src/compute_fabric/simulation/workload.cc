@@ -187,15 +187,23 @@ void Workload::ChangeQuota() {
 
 void Workload::SetQuota(const std::string& project, int64_t cpu_milli) {
   ++num_open_;
-  world_->Call<Record<v1::Queue>>(
-      [project, cpu_milli](ControllerCore& core) {
-        return core.state.UpdateQueue(project, [&](v1::Queue& queue, EventDrafts&) {
-          queue.set_project(project);
-          queue.set_cpu_milli_limit(cpu_milli);
-          return true;
-        });
+  v1::Queue queue;
+  queue.set_project(project);
+  queue.set_cpu_milli_limit(cpu_milli);
+  world_->Call<v1::Queue>(
+      [this, queue](ControllerCore& core) -> absl::StatusOr<v1::Queue> {
+        // QueueRequests makes its callers wait for each other with a lock, which in one thread
+        // would be for ever.
+        while (changing_queues_.contains(&core.queues)) {
+          world_->simulator().Sleep(absl::Milliseconds(10));
+          if (!world_->simulator().OwnerLives()) return absl::UnavailableError("killed");
+        }
+        changing_queues_.insert(&core.queues);
+        absl::StatusOr<v1::Queue> set = core.queues.Set(queue, user_);
+        changing_queues_.erase(&core.queues);
+        return set;
       },
-      [this](const absl::StatusOr<Record<v1::Queue>>&) { --num_open_; });
+      [this](const absl::StatusOr<v1::Queue>&) { --num_open_; });
 }
 
 // Calls overtake each other, so the last ones wait until the others have been answered.

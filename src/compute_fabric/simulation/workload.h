@@ -47,6 +47,7 @@ class Workload {
   std::vector<std::string> jobs_;     // acknowledged
   std::vector<std::string> endless_;  // of them, those that run until cancelled
   std::set<std::string> cordoned_;
+  std::set<const QueueRequests*> changing_queues_;
 };
 
 }  // namespace oneai::fabric::simulation

@@ -4,6 +4,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "compute_fabric/node/protocol_version.h"
 
 namespace oneai::fabric::simulation {
 namespace {
@@ -14,6 +15,7 @@ constexpr absl::Duration kDeposedMax = absl::Milliseconds(10);
 v1::NodeInfo DrawNode(int index, Random& random) {
   v1::NodeInfo info;
   info.set_name(absl::StrCat("node-", index));
+  info.set_protocol_version(kProtocolVersion);
   info.set_address(absl::StrCat("10.0.0.", index + 1));
   info.set_cpu_milli(random.Between(4, 16) * 1000);
   info.set_memory_bytes(random.Between(16, 128) << 30);
@@ -56,10 +58,17 @@ World::World(Simulator* simulator, const Scenario& scenario)
   for (auto& [name, site] : sites_) StartAgent(site);
 }
 
-World::~World() {
+World::~World() { End(); }
+
+void World::End() {
   for (const auto& controller : controllers_) {
     if (controller->alive()) simulator_->Kill(controller.get());
   }
+}
+
+std::vector<std::string> World::ReasonsOf(const std::string& job_id) {
+  SimController* const controller = Newest();
+  return controller == nullptr ? std::vector<std::string>() : controller->ReasonsOf(job_id);
 }
 
 void World::AddMachines() {
@@ -262,7 +271,12 @@ void World::Heal() {
   store_link_ = {};
   store_link_.embedded = scenario_.embedded;
   if (!scenario_.embedded) store_link_.read_delay = absl::Milliseconds(1);
-  for (const auto& machine : machines_) machine->disk_full = false;
+  // Whoever keeps the time sets the clocks right again, which is one more jump.
+  controller_clock_.Jump(-controller_clock_.offset());
+  for (const auto& machine : machines_) {
+    machine->disk_full = false;
+    machine->clock.Jump(-machine->clock.offset());
+  }
 }
 
 bool World::ControlPlaneIsWell() const {

@@ -51,6 +51,11 @@ class World {
   // Ends every fault; what is down comes up by itself.
   void Heal();
 
+  // Kills what lives, so that nothing calls back any more.
+  void End();
+  // Why the job waits, as the present controller says; empty: it knows no reason.
+  std::vector<std::string> ReasonsOf(const std::string& job_id);
+
   // A controller serves, and what it writes gets through in time.
   bool ControlPlaneIsWell() const;
 
