@@ -222,6 +222,14 @@ class Search {
   std::vector<int32_t> quota_;
 };
 
+// How many tasks to make room for: the first number that works.
+std::vector<int> NumbersOfTasks(const JobView& job) {
+  const int num_ranks = static_cast<int>(job.ranks.size());
+  if (job.gang) return {std::min(job.tasks_min, num_ranks)};
+  if (num_ranks > 1) return {num_ranks, 1};
+  return {num_ranks};
+}
+
 }  // namespace
 
 struct VictimSearch::Impl {
@@ -229,7 +237,7 @@ struct VictimSearch::Impl {
   const Policy* policy;
   absl::Time now;
   std::optional<VictimTable> table;                // made when first needed
-  std::optional<std::vector<std::string>> owners;  // queues in use
+  std::optional<std::vector<std::string>> owners;  // QueueTree::Borrowers
   // What is the same for jobs that the search cannot tell apart.
   using Key = std::tuple<std::string, JobClass, int, absl::Duration>;
   std::set<Key> failed;
@@ -246,7 +254,7 @@ struct VictimSearch::Impl {
 bool VictimSearch::Impl::IsAnyoneInReach(const JobView& job, const Amounts& needs) {
   const std::optional<int> lowest = state->jobs.LowestPriorityHeld(job.queue);
   if (lowest && *lowest < job.priority) return true;
-  if (!owners) owners = state->queues.Paths();
+  if (!owners) owners = state->queues.Borrowers();
   return std::any_of(owners->begin(), owners->end(), [&](const std::string& owner) {
     return owner != job.queue && state->queues.MightReclaim(job.queue, needs, owner);
   });
@@ -289,9 +297,7 @@ TrialOutcome VictimSearch::Impl::FindFor(const JobView& job, const NodeGate& may
                    [](const DeviceAlternative* a, const DeviceAlternative* b) {
                      return a != nullptr && a->relative_throughput > b->relative_throughput;
                    });
-  const int num_ranks = static_cast<int>(job.ranks.size());
-  std::vector<int> numbers = {job.gang ? std::min(job.tasks_min, num_ranks) : num_ranks};
-  if (!job.gang && num_ranks > 1) numbers.push_back(1);
+  const std::vector<int> numbers = NumbersOfTasks(job);
   const int64_t victims_max = policy->evictions_max - num_evicted;
   TrialOutcome best;
   for (const int num_tasks : numbers) {
@@ -374,6 +380,19 @@ PreemptionPlan VictimSearch::Find(const JobView& job, const NodeGate& may_use) {
     return {};
   }
   return impl.Tell(job, std::move(outcome));
+}
+
+bool VictimSearch::IsAnyoneInReach(const JobView& job) {
+  if (job.ranks.empty()) return false;
+  const int num_tasks = NumbersOfTasks(job).back();
+  const auto in_reach = [&](const DeviceAlternative* device) {
+    Amounts needs;
+    Add(needs, AmountsOf(job.shape, device), num_tasks);
+    return impl_->IsAnyoneInReach(job, needs);
+  };
+  if (job.shape.devices.empty()) return in_reach(nullptr);
+  return std::any_of(job.shape.devices.begin(), job.shape.devices.end(),
+                     [&](const DeviceAlternative& device) { return in_reach(&device); });
 }
 
 void VictimSearch::Carried(const PreemptionPlan& plan) {

@@ -45,6 +45,9 @@ class VictimSearch {
   ~VictimSearch();
 
   PreemptionPlan Find(const JobView& job, const NodeGate& may_use);
+  // Whether the job might take from anybody: by priority in its queue, or from a queue that borrows
+  // what it needs (also while it borrows itself). Looks at queues only; false: Find finds nobody.
+  bool IsAnyoneInReach(const JobView& job);
   // The plan is carried out: its evictions count against evictions_max from now on. (That they are
   // on their way out is read from the job table.)
   void Carried(const PreemptionPlan& plan);

@@ -177,6 +177,15 @@ bool QueueTree::MightReclaim(absl::string_view taker, const Amounts& amounts,
   return fabric::MightReclaim(*data_, taker, amounts, owner);
 }
 
+std::vector<std::string> QueueTree::Borrowers() const {
+  std::vector<std::string> paths;
+  for (size_t n = 0; n < data_->nodes.size(); ++n) {
+    if (MightGiveBack(*data_, static_cast<int>(n))) paths.push_back(data_->nodes[n].path);
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
 bool QueueTree::TakesOwnReserve(absl::string_view path, const Amounts& amounts) const {
   return fabric::TakesOwnReserve(*data_, path, amounts);
 }

@@ -143,6 +143,8 @@ class QueueTree {
                   const Amounts& held) const;
   // False: MayReclaim is false whatever job of the owner it is. For filtering by queue.
   bool MightReclaim(absl::string_view taker, const Amounts& amounts, absl::string_view owner) const;
+  // The queues, by path, whose jobs somebody might reclaim: MightReclaim is false for all others.
+  std::vector<std::string> Borrowers() const;
   // Whether `amounts` more would leave the queue, or one above it, within the nominal of a
   // strategic reserve or a sandbox: its own, which it need not wait for.
   bool TakesOwnReserve(absl::string_view path, const Amounts& amounts) const;

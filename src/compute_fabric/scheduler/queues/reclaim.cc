@@ -102,6 +102,29 @@ bool MightReclaim(const QueueTreeData& data, absl::string_view taker, const Amou
          GroupShare(data, x, needs, 1) < GroupShare(data, y, {}, 1);
 }
 
+bool MightGiveBack(const QueueTreeData& data, int queue) {
+  const QueueNode& node = data.nodes[queue];
+  // From the jobs upwards, the first queue that has a nominal decides: within it, they are safe.
+  const auto borrows_first = [&](int r) {
+    const auto above = [&](const QueueSide& side) {
+      return TakenBy(data, side, r) > NominalOf(data, side, r);
+    };
+    if (const QueueSide own{queue, kOwnJobs, true};
+        (queue == 0 || !node.children.empty()) && NominalOf(data, own, r) != kUnlimited) {
+      return above(own);
+    }
+    for (int n = queue; n > 0; n = data.nodes[n].parent) {
+      const QueueSide side = SideOf(data, n);
+      if (NominalOf(data, side, r) != kUnlimited) return above(side);
+    }
+    return false;
+  };
+  for (int r = 0; r < data.num_resources(); ++r) {
+    if (data.divided[r] && node.own_use[r] > 0 && borrows_first(r)) return true;
+  }
+  return false;
+}
+
 absl::Duration ReclaimGuard(absl::Duration minimum_runtime, int times) {
   constexpr int kDoublingsMax = 20;
   return minimum_runtime * (int64_t{1} << std::clamp(times, 0, kDoublingsMax));

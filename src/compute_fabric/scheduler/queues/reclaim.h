@@ -50,6 +50,10 @@ bool MayReclaim(const QueueTreeData& data, absl::string_view taker, const Amount
 bool MightReclaim(const QueueTreeData& data, absl::string_view taker, const Amounts& amounts,
                   absl::string_view owner);
 
+// Whether jobs directly in the queue might have to give something back to anybody. O(depth x
+// resources).
+bool MightGiveBack(const QueueTreeData& data, int queue);
+
 // How long a job that has been reclaimed `times` before must have run before it may be reclaimed:
 // minimum_runtime x 2^times, at most 2^20 times that.
 absl::Duration ReclaimGuard(absl::Duration minimum_runtime, int times);

@@ -2,6 +2,7 @@
 // reclaim, in words.
 #include "compute_fabric/scheduler/queues/reclaim.h"
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
 
@@ -179,6 +180,19 @@ TEST(MayReclaimTest, AnUndividedResourceIsNotTakenBack) {
   QueueTree tree = Tree({Queue("a", 8), Queue("b", 8)}, 16, {});
   tree.Charge("b", {{kCpu, 64'000}});
   EXPECT_FALSE(tree.MayReclaim("a", {{kCpu, 8000}}, "b", {{kCpu, 8000}}));
+}
+
+TEST(BorrowersTest, AreThoseWhoMightGiveBack) {
+  const QueueTree tree =
+      Tree({Queue("retail", 8), Queue("retail/nlp", 4), Queue("finance", 4)}, 16,
+           {{"retail/nlp", 4}, {"retail/vision", 5}, {"finance", 2}, {"guest/one", 5}});
+  EXPECT_THAT(tree.Borrowers(), ::testing::ElementsAre("guest/one", "retail/vision"));
+  for (const char* owner : {"finance", "retail/nlp"}) {
+    EXPECT_FALSE(tree.MightReclaim("finance", Gpus(1), owner)) << owner;
+    EXPECT_FALSE(tree.MightReclaim("retail/new", Gpus(1), owner)) << owner;
+  }
+  EXPECT_TRUE(tree.MightReclaim("finance", Gpus(1), "guest/one"));
+  EXPECT_TRUE(tree.MightReclaim("finance", Gpus(1), "retail/vision"));
 }
 
 TEST(ReclaimGuardTest, DoublesWithEachReclaim) {
