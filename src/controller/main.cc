@@ -20,6 +20,7 @@
 #include "base/store/fenced_store.h"
 #include "base/store/sqlite_store.h"
 #include "compute_fabric/controller/controller.h"
+#include "compute_fabric/controller/price_list.h"
 #include "controller/auth_service.h"
 #include "controller/fabric_metrics.h"
 #include "controller/free_address.h"
@@ -48,6 +49,9 @@ struct Flags {
   std::string log_file;
   double lease_seconds = 5;
   double node_fence_seconds = 30;
+  std::string prices;
+  int job_retention_days = 30;
+  double sandbox_share = fabric::ControllerOptions().sandbox_share;
 };
 
 volatile std::sig_atomic_t g_stop = 0;
@@ -147,6 +151,12 @@ absl::Status Serve(const Flags& flags, const TlsCredentials& tls, const Certific
   options.registry_dir = std::filesystem::absolute(shared / "registry");
   options.lease = absl::Seconds(flags.lease_seconds);
   options.node_fence = absl::Seconds(flags.node_fence_seconds);
+  options.job_retention = absl::Hours(24 * flags.job_retention_days);
+  options.sandbox_share = flags.sandbox_share;
+  if (!flags.prices.empty()) {
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.prices, 1 << 20));
+    ASSIGN_OR_RETURN(options.policy.price_per_hour, fabric::ParsePrices(text, flags.prices));
+  }
   ASSIGN_OR_RETURN(
       const std::unique_ptr<fabric::Controller> controller,
       fabric::Controller::Create(store, clock, options,
@@ -295,6 +305,14 @@ int Main(int argc, char** argv) {
   app.add_option("--node-fence-seconds", flags.node_fence_seconds,
                  "a lost node's tasks have stopped by themselves after so long")
       ->check(CLI::Range(0.5, 3600.0));
+  app.add_option("--prices", flags.prices,
+                 "what resources cost by the hour (YAML, prices: {cpu: 0.04, …})");
+  app.add_option("--job-retention-days", flags.job_retention_days,
+                 "finished jobs are deleted after so many days")
+      ->check(CLI::Range(1, 36'500));
+  app.add_option("--sandbox-share", flags.sandbox_share,
+                 "of the fabric's capacity, kept for each unit's experiments; 0: none")
+      ->check(CLI::Range(0.0, 0.1));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -6,10 +6,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/config/reader.h"
 #include "base/ids.h"
 #include "base/status.h"
 #include "compute_fabric/controller/job_gates.h"
 #include "compute_fabric/controller/job_requests.h"
+#include "compute_fabric/jobs/field_checks.h"
 #include "compute_fabric/jobs/job_spec.h"
 #include "compute_fabric/jobs/job_state.h"
 #include "compute_fabric/jobs/job_steps.h"
@@ -47,6 +49,46 @@ absl::Status AtPoint(const ArrayPoint& point, const absl::Status& status) {
                                        values, values.empty() ? "" : ")"));
 }
 
+// A queue that nobody set up has no limits: a misspelt one must not become a way around those of
+// the project.
+absl::Status CheckQueue(const FabricState& state, const v1::JobSpec& spec) {
+  const std::string& queue = QueueOf(spec);
+  const std::string unit(BusinessUnitOf(spec.project()));
+  const std::string sandbox = absl::StrCat(unit, "/sandbox");
+  if (queue == spec.project() || queue == sandbox || state.queues().Find(queue).value != nullptr)
+    return absl::OkStatus();
+  std::vector<std::string> known = {spec.project(), sandbox};
+  for (const Record<v1::Queue>& one : state.queues().All()) {
+    if (BusinessUnitOf(one.value->project()) == unit) known.push_back(one.value->project());
+  }
+  return Wrong("queue", absl::StrCat(Shown(queue), " is no queue of ", unit,
+                                     "; the nearest valid value is \"",
+                                     NearestWord(queue, known).value_or(spec.project()), "\""));
+}
+
+absl::Status CheckReservation(const FabricState& state, const v1::JobSpec& spec) {
+  if (spec.reservation().empty()) return absl::OkStatus();
+  const absl::string_view unit = BusinessUnitOf(spec.project());
+  std::vector<std::string> usable;
+  for (const Record<v1::Reservation>& one : state.reservations().All()) {
+    const v1::Reservation& reservation = *one.value;
+    const bool theirs = reservation.project().empty() || reservation.project() == spec.project() ||
+                        reservation.project() == unit;
+    if (reservation.kind() != v1::RESERVED || !theirs) continue;
+    if (absl::FromUnixMillis(reservation.end_unix_ms()) <= state.Now()) continue;
+    if (reservation.name() == spec.reservation()) return absl::OkStatus();
+    usable.push_back(reservation.name());
+  }
+  const std::optional<std::string> nearest = NearestWord(spec.reservation(), usable);
+  return Wrong(
+      "reservation",
+      absl::StrCat(Shown(spec.reservation()), " is no reservation that jobs of ", spec.project(),
+                   " may name",
+                   nearest          ? absl::StrCat("; the nearest valid value is ", *nearest)
+                   : usable.empty() ? "; there is none"
+                                    : absl::StrCat("; there are ", absl::StrJoin(usable, ", "))));
+}
+
 }  // namespace
 
 absl::StatusOr<v1::JobSpec> JobRequests::Complete(const v1::JobSpec& given,
@@ -68,6 +110,8 @@ absl::Status JobRequests::Admit(const v1::JobSpec& spec, const Identity& caller)
   RETURN_IF_ERROR(CheckDependencies(*state_, spec, [&](const std::string& project) {
     return CheckPermission(caller, Permission::kViewFabric, BusinessUnitOf(project)).ok();
   }));
+  RETURN_IF_ERROR(CheckQueue(*state_, spec));
+  RETURN_IF_ERROR(CheckReservation(*state_, spec));
   RETURN_IF_ERROR(CheckFits(spec));
   return hooks_->admission ? hooks_->admission(spec, caller) : absl::OkStatus();
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
+#include "base/config/reader.h"
 #include "base/log/log.h"
 #include "compute_fabric/controller/cluster_view.h"
 #include "compute_fabric/controller/job_gates.h"
@@ -25,6 +27,22 @@ std::vector<ReservationSpec> AllReservations(const FabricState& records) {
   for (const Record<v1::Reservation>& reservation : records.reservations().All())
     specs.push_back(MakeReservationSpec(*reservation.value));
   return specs;
+}
+
+// For a request of which no kind is known: the known one that was most likely meant. Empty: some
+// kind is known, or none is near.
+std::string NearestKind(const TaskShape& shape, const Amounts& capacity) {
+  std::vector<std::string> known;
+  for (const auto& [resource, amount] : capacity) {
+    if (resource != kCpu && resource != kMemory) known.push_back(resource);
+  }
+  for (const DeviceAlternative& device : shape.devices) {
+    if (capacity.count(device.kind) > 0) return "";
+  }
+  for (const DeviceAlternative& device : shape.devices) {
+    if (const auto nearest = NearestWord(device.kind, known); nearest) return *nearest;
+  }
+  return "";
 }
 
 // A spec that is asked about: all of its ranks wait.
@@ -221,7 +239,13 @@ absl::Status LiveSchedule::CheckFeasible(const v1::Job& job, absl::Time now) {
   Refresh(now);
   const JobView view = AskedView(job, options_->policy, now);
   const absl::Status fits = CanEverFit(state_, view);
-  return fits.ok() ? QuotaCanEverAdmit(state_.queues, view) : fits;
+  if (!fits.ok()) {
+    const std::string nearest = NearestKind(view.shape, state_.cluster.capacity());
+    return nearest.empty() ? fits
+                           : absl::InvalidArgumentError(absl::StrCat(
+                                 fits.message(), "; the nearest known kind is ", nearest));
+  }
+  return QuotaCanEverAdmit(state_.queues, view);
 }
 
 QueueStanding LiveSchedule::StandingOf(const std::string& queue, absl::Time now) {

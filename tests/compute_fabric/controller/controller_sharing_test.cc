@@ -237,5 +237,29 @@ TEST_F(ControllerSharingTest, RetentionNeverTakesAnUnfinishedJobsDependency) {
   EXPECT_NE(core_->state.jobs().Find(second).value, nullptr);
 }
 
+TEST_F(ControllerSharingTest, WhatTheFabricDoesNotHaveIsRefusedWithTheNearestThatItHas) {
+  AddNode("node-a", 4000, {"nvidia-h100-80g"});
+  v1::JobSpec kind = Spec("kind", 1, 1000);
+  v1::DeviceRequest& device = *kind.mutable_resources()->add_devices();
+  device.set_kind("nvidia-h10-80g");
+  device.set_count(1);
+  EXPECT_THAT(Submit(kind), StatusIs(absl::StatusCode::kInvalidArgument,
+                                     HasSubstr("nearest known kind is nvidia-h100-80g")));
+  v1::JobSpec topology = Spec("topology", 5, 1000);
+  topology.mutable_topology()->set_level(v1::HOST);
+  topology.mutable_topology()->set_required(true);
+  AddNode("node-b", 4000);
+  EXPECT_THAT(Submit(topology), StatusIs(absl::StatusCode::kInvalidArgument,
+                                         AllOf(HasSubstr("topology"), HasSubstr("takes 4 tasks"))));
+  v1::JobSpec queue = Spec("queue", 1, 1000);
+  queue.set_queue("retail/sandbx");
+  EXPECT_THAT(Submit(queue), StatusIs(absl::StatusCode::kInvalidArgument,
+                                      HasSubstr("nearest valid value is \"retail/sandbox\"")));
+  v1::JobSpec reservation = Spec("reservation", 1, 1000);
+  reservation.set_reservation("launch");
+  EXPECT_THAT(Submit(reservation),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("there is none")));
+}
+
 }  // namespace
 }  // namespace oneai::fabric
