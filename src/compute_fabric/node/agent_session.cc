@@ -4,6 +4,7 @@
 
 #include "base/log/log.h"
 #include "compute_fabric/node/convert.h"
+#include "compute_fabric/node/protocol_version.h"
 
 namespace oneai::fabric {
 namespace {
@@ -38,6 +39,7 @@ void AgentSession::Poll(absl::Time now) {
 v1::HeartbeatRequest AgentSession::Report(absl::Time now) {
   v1::HeartbeatRequest request;
   *request.mutable_node() = info_;
+  request.mutable_node()->set_protocol_version(kProtocolVersion);
   request.set_incarnation(incarnation_);
   for (const TaskStatus& task : tasks_->Statuses()) *request.add_tasks() = ToTaskReport(task);
   request.set_seen_revision(seen_revision_);

@@ -94,7 +94,11 @@ absl::StatusOr<Isolation> Isolation::Detect(IsolationOptions options) {
   isolation.DetectSeccomp();
   isolation.not_enforced_.push_back(
       "size of the artifact folder: a matter of the shared storage's own quota");
-  if (isolation.options_.mode == IsolationMode::kRequired) RETURN_IF_ERROR(isolation.RequireAll());
+  if (isolation.options_.mode == IsolationMode::kRequired) {
+    const absl::Status all = isolation.RequireAll();
+    if (!all.ok()) isolation.RemoveEmptyGroups();
+    RETURN_IF_ERROR(all);
+  }
   return isolation;
 }
 

@@ -23,7 +23,6 @@
 #include "compute_fabric/node/agent.h"
 #include "compute_fabric/node/convert.h"
 #include "compute_fabric/node/isolation.h"
-#include "compute_fabric/node/protocol_version.h"
 
 namespace oneai::fabric {
 namespace {
@@ -164,7 +163,6 @@ absl::StatusOr<v1::NodeInfo> DescribeNode(const NodeFlags& flags,
   std::error_code error;
   const std::filesystem::space_info space = std::filesystem::space(flags.state_dir, error);
   if (!error) info.set_disk_bytes(static_cast<int64_t>(space.capacity));
-  info.set_protocol_version(kProtocolVersion);
   info.set_launcher("agent");
   return info;
 }
