@@ -7,6 +7,7 @@
 #include "compute_fabric/scheduler/domain_room.h"
 #include "compute_fabric/scheduler/node_blockers.h"
 #include "compute_fabric/scheduler/plan.h"
+#include "compute_fabric/scheduler/preempt.h"
 #include "compute_fabric/scheduler/smallest_change.h"
 #include "compute_fabric/scheduler/wait_scene.h"
 
@@ -37,6 +38,7 @@ class Explainer {
     AddQuota(why.reasons);
     AddNodes(why.reasons);
     why.smallest_change = FindSmallestChange(scene_, job_);
+    AddVictims(why);
     // Last, since it keeps a place for the job itself.
     if (outcome.blocker != PlaceOutcome::Blocker::kQuota && job_.gates.empty()) {
       why.planned_start = scene_.PlanStart(job_).start;
@@ -144,6 +146,12 @@ class Explainer {
         "no single ", level, " has room for ", need, " tasks: ",
         best ? absl::StrCat("the best, ", best->name, ", has room for ", best->num_tasks)
              : absl::StrCat("none has room for any")));
+  }
+
+  void AddVictims(Explanation& why) {
+    if (!scene_.policy().preemption || !job_.gates.empty()) return;
+    const PreemptionPlan plan = FindVictims(state_, scene_.policy(), job_, scene_.gate(), now_);
+    for (const Eviction& eviction : plan.evictions) why.would_evict.push_back(eviction.job_id);
   }
 
   SchedulerState& state_;

@@ -183,6 +183,17 @@ TEST_F(ExplainTest, WhatIfLeavesTheStateAsItWas) {
   EXPECT_THAT(CheckInvariants(state_), IsEmpty());
 }
 
+TEST_F(ExplainTest, WhatIfNamesWhomItWouldEvict) {
+  SetNode(state_, MakeNode("a", 4000, 2));
+  Run(Gang("runs", 1, 1000, 2));
+  JobView urgent = Gang("u", 1, 1000, 1);
+  urgent.priority = 5;
+  const WhatIf what_if = PlanWhatIf(state_, policy_, urgent, kNow + absl::Hours(1));
+  EXPECT_THAT(what_if.explanation.would_evict, ElementsAre("runs"));
+  EXPECT_FALSE(state_.jobs.Find("runs")->stopping);
+  EXPECT_THAT(CheckInvariants(state_), IsEmpty());
+}
+
 TEST_F(ExplainTest, FeasibilityNamesTheLargestThatFits) {
   EXPECT_OK(CanEverFit(state_, Gang("j", 9, 99'000)));
   SetNode(state_, MakeNode("node-a", 2000, 1));
