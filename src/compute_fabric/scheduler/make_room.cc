@@ -15,26 +15,13 @@ constexpr absl::Duration kResizeWaitPerGang = absl::Milliseconds(20);
 
 }  // namespace
 
-// Cheap questions first: most waiting jobs are neither more important than what runs beside them
-// nor within a quota that others have borrowed.
-bool Pass::MayPreempt(const JobView& job) const {
-  const std::optional<int> lowest = state_.jobs.LowestPriorityHeld(job.queue);
-  if (lowest && *lowest < job.priority) return true;
-  const auto is_entitled = [&](const DeviceAlternative* device) {
-    Amounts amounts;
-    Add(amounts, AmountsOf(job.shape, device), job.gang ? job.tasks_min : 1);
-    const Admission admission = state_.queues.Admit(job.queue, amounts);
-    return admission.admitted && !admission.borrows;
-  };
-  if (job.shape.devices.empty()) return is_entitled(nullptr);
-  return std::any_of(job.shape.devices.begin(), job.shape.devices.end(),
-                     [&](const DeviceAlternative& device) { return is_entitled(&device); });
-}
-
 bool Pass::MakeRoom(const JobView& job) {
   if (!policy_.preemption || num_victim_searches_ >= kVictimSearchesMax) return false;
   const JobClass job_class = state_.jobs.ClassOf(job);
-  if (!state_.preempt_backoff.MaySearch(job.queue, job_class, now_) || !MayPreempt(job)) {
+  // Cheap questions first: most waiting jobs are neither more important than what runs beside them
+  // nor owed anything that others have borrowed.
+  if (!state_.preempt_backoff.MaySearch(job.queue, job_class, now_) ||
+      !victims_.IsAnyoneInReach(job)) {
     return false;
   }
   if (num_victim_searches_ == 0) {

@@ -213,11 +213,22 @@ void QueueOrder::Impl::Close(OrderNode& leaf) {
   leaf.head = nullptr;
 }
 
-// Drops classes that have failed; the head is what is on top then.
+// Drops classes that have failed, and jobs that wait no more (told to stop in this pass while the
+// rest of them was waiting); the head is what is on top then.
 void QueueOrder::Impl::SettleHead(OrderNode& leaf) {
-  while (!leaf.cursors.empty() && failed.contains(leaf.cursors.front().job_class)) {
+  while (!leaf.cursors.empty()) {
+    const Cursor& top = leaf.cursors.front();
+    const bool is_done = failed.contains(top.job_class);
+    if (!is_done && IsWaiting(*top.job)) break;
     std::pop_heap(leaf.cursors.begin(), leaf.cursors.end(), WaitsAfter);
-    leaf.cursors.pop_back();
+    Cursor& cursor = leaf.cursors.back();
+    cursor.job =
+        is_done ? nullptr : state->jobs.FirstWaiting(leaf.path, cursor.job_class, cursor.job);
+    if (cursor.job == nullptr) {
+      leaf.cursors.pop_back();
+    } else {
+      std::push_heap(leaf.cursors.begin(), leaf.cursors.end(), WaitsAfter);
+    }
   }
   leaf.head = leaf.cursors.empty() ? nullptr : leaf.cursors.front().job;
 }

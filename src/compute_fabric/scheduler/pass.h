@@ -46,7 +46,6 @@ class Pass {
   void Wait(const JobView& job, PlaceOutcome::Blocker blocker);
   QueueOrder::Failure FailureOf(const JobView& job, PlaceOutcome::Blocker blocker);
   bool IsRefusedLikeOthers(const JobView& job) const;
-  bool MayPreempt(const JobView& job) const;
   // Evicts others for the job, if it may and that helps; what they give back is promised to it.
   bool MakeRoom(const JobView& job);
   bool ShrinkFor(const JobView& job);

@@ -46,6 +46,8 @@ void IndexByNode(VictimTable& table, NodeIndex num_nodes) {
 VictimTable MakeVictimTable(const SchedulerState& state, absl::Time now) {
   VictimTable table;
   absl::flat_hash_map<std::string, int32_t> queue_index;
+  table.victims.reserve(state.jobs.num_running());
+  table.pieces.reserve(state.jobs.num_running());
   state.jobs.VisitRunning([&](const JobView& job) {
     if (!job.preemptible || job.stopping || job.placed.empty()) return true;
     Victim victim;

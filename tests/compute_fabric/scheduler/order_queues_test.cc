@@ -177,6 +177,16 @@ TEST_F(QueueOrderTest, SeesWhatOthersChangeBetweenJobs) {
   EXPECT_EQ(order.Next()->id, "a1");
 }
 
+TEST_F(QueueOrderTest, WhoIsToldToStopMeanwhileIsPassedOver) {
+  for (int i = 0; i < 3; ++i) Wait(absl::StrCat("a", i), "a");
+  QueueOrder order(&state_, &policy_);
+  EXPECT_EQ(order.Next()->id, "a0");
+  state_.jobs.MarkStopping("a1");
+  order.Placed();
+  EXPECT_EQ(order.Next()->id, "a2");
+  EXPECT_EQ(order.Next(), nullptr);
+}
+
 TEST_F(QueueOrderTest, AnUnansweredJobIsPassedOver) {
   Wait("a0", "a");
   Wait("a1", "a");
