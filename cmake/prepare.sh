@@ -8,8 +8,8 @@ build=${ONEAI_BUILD_DIR:-$root/build/release}
 say() { printf '\033[1m== %s\033[0m\n' "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
-# Installs the packages of cmake/debian-packages.txt that dpkg does not have. A newer node or npm that is already on PATH
-# counts as the package.
+# Installs the packages of cmake/debian-packages.txt, and of other lists named, that dpkg does not have. A newer node or
+# npm that is already on PATH counts as the package.
 install_missing() {
   command -v dpkg-query >/dev/null || die "this script installs with apt; on another system install the packages of cmake/debian-packages.txt yourself and build with: cmake --workflow --preset release"
   local missing=() package
@@ -17,7 +17,7 @@ install_missing() {
     case "$package" in ''|'#'*) continue ;; esac
     case "$package" in nodejs) command -v node >/dev/null && continue ;; npm) command -v npm >/dev/null && continue ;; esac
     dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
-  done <"$root/cmake/debian-packages.txt"
+  done < <(cat "$root/cmake/debian-packages.txt" "$@")
   [ ${#missing[@]} -eq 0 ] && return
   say "installing ${#missing[@]} packages: ${missing[*]}"
   local sudo=
