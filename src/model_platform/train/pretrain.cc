@@ -109,7 +109,7 @@ absl::Status PretrainRun::MakeTrainer() {
       PackedSequences::Create(std::move(tokens), settings_.max_length, data_.vocab_size,
                               static_cast<uint64_t>(settings_.seed)));
   ASSIGN_OR_RETURN(trainer_, Trainer::Create(settings_, config, std::move(sequences), group_.get(),
-                                             task_.num_threads));
+                                             task_.num_tasks_max, task_.num_threads));
   TrainerState& state = trainer_->state();
   state.seed = settings_.seed;
   state.world_size = group_->size();
@@ -120,7 +120,7 @@ absl::Status PretrainRun::MakeTrainer() {
     Say("%s, %d parameters, %d rank(s) with %d thread(s) each, %d tokens a step",
         settings_.model.architecture, trainer_->num_parameters(), group_->size(), task_.num_threads,
         settings_.max_length * settings_.per_device_train_batch_size *
-            settings_.gradient_accumulation_steps * group_->size());
+            settings_.gradient_accumulation_steps * task_.num_tasks_max);
   }
   return absl::OkStatus();
 }

@@ -38,6 +38,9 @@ absl::StatusOr<TaskEnvironment> ReadTaskEnvironment(const GetEnv& get_env) {
   TaskEnvironment task;
   RETURN_IF_ERROR(Number(get_env, "WORLD_SIZE", 1, 1 << 20, task.world_size));
   RETURN_IF_ERROR(Number(get_env, "RANK", 0, task.world_size - 1, task.rank));
+  task.num_tasks_max = task.world_size;
+  RETURN_IF_ERROR(
+      Number(get_env, "ONEAI_NUM_TASKS_MAX", task.world_size, 1 << 20, task.num_tasks_max));
   RETURN_IF_ERROR(Number(get_env, "MASTER_PORT", 1, 65535, task.master_port));
   RETURN_IF_ERROR(Number(get_env, "ONEAI_ATTEMPT", 0, INT64_MAX, task.attempt));
   RETURN_IF_ERROR(Number(get_env, "OMP_NUM_THREADS", 1, 4096, task.num_threads));

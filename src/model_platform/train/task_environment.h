@@ -17,6 +17,9 @@ namespace oneai::platform {
 struct TaskEnvironment {
   int rank = 0;
   int world_size = 1;
+  // Elastic gang: the most ranks it may have, which the settings' batch is meant for; else the
+  // present ones.
+  int num_tasks_max = 1;
   std::string master_addr = "127.0.0.1";
   int master_port = 0;
   std::string address = "127.0.0.1";  // this rank's own

@@ -14,15 +14,20 @@
 
 namespace oneai::platform {
 
-Trainer::Trainer(const PretrainSettings& settings, PackedSequences sequences, RankGroup* group)
-    : settings_(settings), sequences_(std::move(sequences)), group_(group) {}
+Trainer::Trainer(const PretrainSettings& settings, PackedSequences sequences, RankGroup* group,
+                 int batch_ranks)
+    : settings_(settings),
+      sequences_(std::move(sequences)),
+      group_(group),
+      batch_ranks_(batch_ranks) {}
 Trainer::~Trainer() = default;
 
 absl::StatusOr<std::unique_ptr<Trainer>> Trainer::Create(const PretrainSettings& settings,
                                                          const models::ModelConfig& config,
                                                          PackedSequences sequences,
-                                                         RankGroup* group, int num_threads) {
-  std::unique_ptr<Trainer> trainer(new Trainer(settings, std::move(sequences), group));
+                                                         RankGroup* group, int batch_ranks,
+                                                         int num_threads) {
+  std::unique_ptr<Trainer> trainer(new Trainer(settings, std::move(sequences), group, batch_ranks));
   RETURN_IF_ERROR(WithinTorch("making the model", [&]() -> absl::Status {
     at::set_num_threads(num_threads);
     ASSIGN_OR_RETURN(models::TorchWeights weights,
@@ -64,7 +69,7 @@ absl::Status Trainer::AccumulateMicroBatch(int64_t first_sample, double& loss_su
 
 absl::StatusOr<StepResult> Trainer::TrainStep(bool stop_requested) {
   const int64_t batch = settings_.per_device_train_batch_size;
-  const int64_t per_micro_step = batch * group_->size();
+  const int64_t num_micro_batches = settings_.gradient_accumulation_steps * batch_ranks_;
   StepResult result;
   result.learning_rate = LearningRate(settings_, state_.step);
   FlatAdamW& adamw = tensors_->adamw;
@@ -72,10 +77,10 @@ absl::StatusOr<StepResult> Trainer::TrainStep(bool stop_requested) {
     double loss_sum = 0;
     int64_t num_targets = 0;
     adamw.ZeroGrads();
-    for (int64_t micro = 0; micro < settings_.gradient_accumulation_steps; ++micro) {
-      const int64_t first =
-          state_.consumed_samples + micro * per_micro_step + group_->rank() * batch;
-      RETURN_IF_ERROR(AccumulateMicroBatch(first, loss_sum, num_targets));
+    // In turn, so that with as many ranks as the batch is meant for each has its usual share.
+    for (int64_t micro = group_->rank(); micro < num_micro_batches; micro += group_->size()) {
+      RETURN_IF_ERROR(
+          AccumulateMicroBatch(state_.consumed_samples + micro * batch, loss_sum, num_targets));
     }
     torch::Tensor totals = torch::tensor(
         {loss_sum, static_cast<double>(num_targets), stop_requested ? 1.0 : 0.0}, torch::kFloat64);
@@ -90,7 +95,7 @@ absl::StatusOr<StepResult> Trainer::TrainStep(bool stop_requested) {
     if (!result.skipped) adamw.Step(result.learning_rate);
     return absl::OkStatus();
   }));
-  const int64_t samples = per_micro_step * settings_.gradient_accumulation_steps;
+  const int64_t samples = num_micro_batches * batch;
   result.tokens = samples * settings_.max_length;
   ++state_.step;
   state_.consumed_samples += samples;

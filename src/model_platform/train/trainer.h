@@ -31,11 +31,14 @@ struct StepResult {
 // All ranks make the same calls in the same order. Thread-compatible. `group` must outlive it.
 class Trainer {
  public:
-  // Fresh weights, equal on all ranks. `num_threads`: of this rank's computation.
+  // Fresh weights, equal on all ranks. `num_threads`: of this rank's computation. The global batch
+  // is that of `batch_ranks` ranks, however many there are: with fewer each does more micro-batches
+  // of the same samples, so that an elastic run may change its size at any checkpoint.
   static absl::StatusOr<std::unique_ptr<Trainer>> Create(const PretrainSettings& settings,
                                                          const models::ModelConfig& config,
                                                          PackedSequences sequences,
-                                                         RankGroup* group, int num_threads);
+                                                         RankGroup* group, int batch_ranks,
+                                                         int num_threads);
   ~Trainer();
 
   // One optimizer step over the global batch. The loss is sum of token losses / number of target
@@ -62,12 +65,14 @@ class Trainer {
 
  private:
   struct Tensors;
-  Trainer(const PretrainSettings& settings, PackedSequences sequences, RankGroup* group);
+  Trainer(const PretrainSettings& settings, PackedSequences sequences, RankGroup* group,
+          int batch_ranks);
   absl::Status AccumulateMicroBatch(int64_t first_sample, double& loss_sum, int64_t& num_targets);
 
   const PretrainSettings settings_;
   PackedSequences sequences_;
   RankGroup* const group_;
+  const int64_t batch_ranks_;
   std::unique_ptr<Tensors> tensors_;
   TrainerState state_;
 };

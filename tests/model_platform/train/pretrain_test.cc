@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -75,7 +76,7 @@ class PretrainTest : public ::testing::Test {
 
   // Starts all ranks of an attempt of job `job`. A file may grow to `file_bytes_max` only.
   std::vector<pid_t> Start(const std::string& job, int world_size, int attempt,
-                           rlim_t file_bytes_max = RLIM_INFINITY) {
+                           rlim_t file_bytes_max = RLIM_INFINITY, int num_tasks_max = 0) {
     const int port = FreePort();
     std::vector<pid_t> pids;
     fs::create_directories(root_ / job / "artifacts");
@@ -83,6 +84,7 @@ class PretrainTest : public ::testing::Test {
       const fs::path task = TaskDir(job, rank, attempt);
       fs::create_directories(task);
       const std::vector<std::string> env = {
+          absl::StrCat("ONEAI_NUM_TASKS_MAX=", std::max(num_tasks_max, world_size)),
           absl::StrCat("RANK=", rank),
           absl::StrCat("WORLD_SIZE=", world_size),
           "MASTER_ADDR=127.0.0.1",
@@ -217,6 +219,21 @@ TEST_F(PretrainTest, KilledAndResumedRunHasTheLossesOfAnUndisturbedOne) {
   ExpectSameLosses(reference, Losses("killed", 1), resumed);
   EXPECT_THAT(Events("killed", 2), Contains("job.resumed"));
   EXPECT_THAT(Events("killed", 2), Contains("model.registered"));
+}
+
+TEST_F(PretrainTest, AnElasticRunThatLostARankGoesOnWithTheSameGlobalBatch) {
+  const auto reference = Reference(2);
+  const auto pids = Start("elastic", 2, 1);
+  ASSERT_TRUE(AwaitCheckpoint("elastic", 2 * kSaveSteps));
+  for (const pid_t pid : pids) kill(pid, SIGKILL);
+  Wait(pids);
+  EXPECT_EQ(Wait(Start("elastic", 1, 2, RLIM_INFINITY, 2)), std::vector<int>{0})
+      << Output("elastic", 0, 2);
+  const auto resumed = Losses("elastic", 2);
+  EXPECT_EQ(resumed.rbegin()->first, kSteps);
+  // Sums over ranks and over micro-batches round differently, nothing more.
+  for (const auto& [step, loss] : resumed)
+    EXPECT_NEAR(std::stod(loss), std::stod(reference.at(step)), 0.02) << step;
 }
 
 TEST_F(PretrainTest, KilledRankBringsTheGangDownAndTheNextAttemptResumesExactly) {
