@@ -11,7 +11,7 @@
 namespace oneai::fabric {
 
 struct BackfillWindow::Impl {
-  const SchedulerState* state;
+  SchedulerState* state;
   const Policy* policy;
   absl::Time now;
   ReleaseEvents releases;
@@ -24,6 +24,9 @@ BackfillWindow::~BackfillWindow() = default;
 
 PlannedStart BackfillWindow::Reserve(const JobView& job) {
   const bool holds = job.gang && impl_->now - job.submitted >= impl_->policy->hold_after;
+  if (!impl_->state->candidates.IsBoundTo(*impl_->policy)) {
+    impl_->state->candidates.Follow(impl_->state->jobs, *impl_->policy);
+  }
   const std::optional<FoundStart> found =
       FindStart(*impl_->state, job, impl_->now, impl_->kept, impl_->releases,
                 holds ? Horizon::kAllEnds : Horizon::kKnownEnds);

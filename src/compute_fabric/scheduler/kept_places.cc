@@ -38,9 +38,16 @@ const std::vector<KeptPlace>& KeptPlaces::On(NodeIndex node) const {
 }
 
 std::vector<NodeIndex> KeptPlaces::Nodes() const {
-  std::vector<NodeIndex> nodes;
+  if (!nodes_with_holds_) {
+    nodes_with_holds_.emplace();
+    for (NodeIndex node = 0; node < state_->cluster.num_indexes(); ++node) {
+      if (!state_->cluster.node(node).spec.holds.empty()) nodes_with_holds_->push_back(node);
+    }
+  }
+  std::vector<NodeIndex> nodes = *nodes_with_holds_;
   for (const auto& [node, places] : by_node_) nodes.push_back(node);
   std::sort(nodes.begin(), nodes.end());
+  nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
   return nodes;
 }
 

@@ -38,7 +38,8 @@ class KeptPlaces {
   bool HasAny(NodeIndex node) const { return by_node_.contains(node); }
   // By start; empty: none.
   const std::vector<KeptPlace>& On(NodeIndex node) const;
-  std::vector<NodeIndex> Nodes() const;  // with kept places, ascending
+  // With kept places or holds of the calendar, ascending: where more than releases matters.
+  std::vector<NodeIndex> Nodes() const;
 
   // How many tasks of `shape` fit on the node from `start` to `end` beside all that is kept there,
   // when `free` is free at `start`.
@@ -70,6 +71,7 @@ class KeptPlaces {
                     absl::Time end) const;
 
   const SchedulerState* state_;
+  mutable std::optional<std::vector<NodeIndex>> nodes_with_holds_;  // found when first asked for
   std::deque<Reservation> reservations_;  // pointers into it stay valid
   absl::flat_hash_map<NodeIndex, std::vector<KeptPlace>> by_node_;
   mutable absl::flat_hash_map<NodeIndex, std::vector<ReleaseEvent>> releases_;  // by node, cached

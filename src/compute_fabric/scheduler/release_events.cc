@@ -6,7 +6,8 @@
 namespace oneai::fabric {
 namespace {
 
-constexpr int64_t kFirstLoad = 256;
+// Most searches end among the first releases.
+constexpr int64_t kFirstLoad = 32;
 
 bool EndsFirst(const ReleaseEvent& a, const ReleaseEvent& b) { return a.end < b.end; }
 
@@ -47,10 +48,14 @@ void ReleaseEvents::LoadMore() {
   num_loaded_ += std::max(kFirstLoad, num_loaded_);
   loaded_end_ = last_end;
   loaded_id_ = std::move(last_id);
-  // What ends by now counts as ending in a second, so even one load need not be in order.
+  // Jobs come by their end, but for those that are late and count as ending in a second.
   const auto middle = events_.begin() + static_cast<int64_t>(old_size);
-  std::stable_sort(middle, events_.end(), EndsFirst);
-  std::inplace_merge(events_.begin(), middle, events_.end(), EndsFirst);
+  if (!std::is_sorted(middle, events_.end(), EndsFirst)) {
+    std::stable_sort(middle, events_.end(), EndsFirst);
+  }
+  if (old_size > 0 && middle != events_.end() && EndsFirst(*middle, *(middle - 1))) {
+    std::inplace_merge(events_.begin(), middle, events_.end(), EndsFirst);
+  }
 }
 
 const ReleaseEvent* ReleaseEvents::At(size_t i) {

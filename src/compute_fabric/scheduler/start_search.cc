@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
 #include "compute_fabric/scheduler/calendar/calendar.h"
 #include "compute_fabric/scheduler/cluster/node_fit.h"
@@ -27,7 +28,7 @@ struct AlternativeRoom {
 
 class Search {
  public:
-  Search(const SchedulerState& state, const JobView& job, absl::Time now, const KeptPlaces& kept,
+  Search(SchedulerState& state, const JobView& job, absl::Time now, const KeptPlaces& kept,
          ReleaseEvents& releases)
       : state_(state), job_(job), kept_(kept), releases_(releases), time_(now) {
     need_ = job.gang ? std::max(1, job.tasks_min) : 1;
@@ -37,7 +38,8 @@ class Search {
   std::optional<FoundStart> Run(Horizon horizon);
 
  private:
-  bool IsRelevant(NodeIndex node) const;
+  bool CouldServe(NodeIndex node) const;
+  bool IsRelevant(NodeIndex node);
   void Begin();
   void AddInstants(NodeIndex node);
   // The earliest instant ahead at which something changes; InfiniteFuture: none.
@@ -51,7 +53,7 @@ class Search {
   std::optional<FoundStart> Choose();
   FoundStart ChooseNodes(const AlternativeRoom& alternative, int32_t group) const;
 
-  const SchedulerState& state_;
+  SchedulerState& state_;
   const JobView& job_;
   const KeptPlaces& kept_;
   ReleaseEvents& releases_;
@@ -59,7 +61,8 @@ class Search {
   std::optional<TopologyLevel> level_;
 
   absl::Time time_;
-  std::vector<char> relevant_;
+  enum class Relevance : char { kUnknown, kNo, kYes };
+  std::vector<Relevance> relevant_;
   std::vector<AlternativeRoom> alternatives_;
   // What is free at time_ on nodes where something has been released; others are as they are now.
   absl::flat_hash_map<NodeIndex, NodeRoom> freed_;
@@ -69,7 +72,7 @@ class Search {
   std::vector<int64_t> room_before_;  // kAllEnds: by node, when the known ends have passed
 };
 
-bool Search::IsRelevant(NodeIndex node) const {
+bool Search::CouldServe(NodeIndex node) const {
   if (!state_.cluster.IsNode(node)) return false;
   const NodeState& state = state_.cluster.node(node);
   if (!state.schedulable() || !MatchesSelector(state.spec, job_.shape.node_selector)) return false;
@@ -79,6 +82,14 @@ bool Search::IsRelevant(NodeIndex node) const {
       return device.kind == a.kind && device.healthy;
     });
   });
+}
+
+bool Search::IsRelevant(NodeIndex node) {
+  Relevance& relevance = relevant_[node];
+  if (relevance == Relevance::kUnknown) {
+    relevance = CouldServe(node) ? Relevance::kYes : Relevance::kNo;
+  }
+  return relevance == Relevance::kYes;
 }
 
 int64_t Search::CapOn(const NodeState& node) const {
@@ -145,8 +156,10 @@ void Search::Refresh(NodeIndex node) {
   }
 }
 
-// The instants at which the node becomes usable, or ceases to be, for reasons other than releases.
+// The instants at which a relevant node becomes usable, or ceases to be, for reasons other than
+// releases.
 void Search::AddInstants(NodeIndex node) {
+  if (!IsRelevant(node)) return;
   const auto add = [&](absl::Time time) {
     if (time > time_ && time < absl::InfiniteFuture()) instants_.emplace_back(time, node);
   };
@@ -167,21 +180,29 @@ void Search::Begin() {
     alternatives_.push_back({.device = &device, .kind = state_.cluster.KindOf(device.kind)});
   }
   const NodeIndex num = state_.cluster.num_indexes();
-  relevant_.assign(num, 0);
+  relevant_.assign(num, Relevance::kUnknown);
   for (AlternativeRoom& alternative : alternatives_) alternative.by_node.resize(num);
-  for (NodeIndex node = 0; node < num; ++node) {
-    if (!IsRelevant(node)) continue;
-    relevant_[node] = 1;
-    Refresh(node);
-    if (!state_.cluster.node(node).spec.holds.empty() || kept_.HasAny(node)) AddInstants(node);
+  // A node without room for one task now has none until something changes there.
+  absl::flat_hash_set<NodeIndex> seen;
+  for (const AlternativeRoom& alternative : alternatives_) {
+    std::vector<NodeIndex> nodes;
+    state_.candidates.Of(state_.cluster, job_.shape, alternative.device)
+        .VisitBestFirst([&](const Candidate& candidate) {
+          nodes.push_back(candidate.node);
+          return true;
+        });
+    for (NodeIndex node : nodes) {
+      if (seen.insert(node).second && IsRelevant(node)) Refresh(node);
+    }
   }
+  for (NodeIndex node : kept_.Nodes()) AddInstants(node);
   std::sort(instants_.begin(), instants_.end());
 }
 
 absl::Time Search::NextInstant() {
   absl::Time next = absl::InfiniteFuture();
   const ReleaseEvent* release = releases_.At(next_release_);
-  while (release != nullptr && !relevant_[release->node]) release = releases_.At(++next_release_);
+  while (release != nullptr && !IsRelevant(release->node)) release = releases_.At(++next_release_);
   if (release != nullptr) next = release->end;
   if (next_instant_ < instants_.size()) next = std::min(next, instants_[next_instant_].first);
   return next;
@@ -196,7 +217,7 @@ void Search::StepTo(absl::Time time) {
   }
   for (const ReleaseEvent* release = releases_.At(next_release_);
        release != nullptr && release->end <= time; release = releases_.At(++next_release_)) {
-    if (!relevant_[release->node]) continue;
+    if (!IsRelevant(release->node)) continue;
     auto [freed, is_new] = freed_.try_emplace(release->node);
     if (is_new) freed->second = RoomOf(state_.cluster.node(release->node));
     GiveBack(freed->second, release->release);
@@ -265,7 +286,7 @@ std::optional<FoundStart> Search::Run(Horizon horizon) {
 
 }  // namespace
 
-std::optional<FoundStart> FindStart(const SchedulerState& state, const JobView& job, absl::Time now,
+std::optional<FoundStart> FindStart(SchedulerState& state, const JobView& job, absl::Time now,
                                     const KeptPlaces& kept, ReleaseEvents& releases,
                                     Horizon horizon) {
   return Search(state, job, now, kept, releases).Run(horizon);

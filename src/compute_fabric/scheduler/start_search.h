@@ -27,8 +27,9 @@ enum class Horizon { kKnownEnds, kAllEnds };
 // (one, if it is no gang) fit with one of its device alternatives, beside all that is kept, off
 // the holds of the calendar, and within one domain where its topology wish requires it.
 // kAllEnds: when there is no such instant, the infinite future, on the nodes with most room before.
-// nullopt: never. Cost: O(nodes) once, then what is released until the start.
-std::optional<FoundStart> FindStart(const SchedulerState& state, const JobView& job, absl::Time now,
+// nullopt: never. Looks at the nodes that have room now (state.candidates must follow the policy),
+// then at those where something is released, until the start.
+std::optional<FoundStart> FindStart(SchedulerState& state, const JobView& job, absl::Time now,
                                     const KeptPlaces& kept, ReleaseEvents& releases,
                                     Horizon horizon);
 
