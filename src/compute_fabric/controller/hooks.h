@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "base/auth/access.h"
 #include "compute_fabric/scheduler/policy.h"
 #include "compute_fabric/jobs/placed_attempt.h"
+#include "oneai/fabric/v1/endpoint.pb.h"
 #include "oneai/fabric/v1/job.pb.h"
 
 namespace oneai::fabric {
@@ -89,11 +91,13 @@ struct ControllerOptions {
   // RESOURCE_EXHAUSTED.
   int streams_max = 256;
   // How jobs are placed, and what resources cost (policy.price_per_hour).
-  Policy policy;
+  Policy policy = Policy();
   // Of the fabric's capacity, guaranteed to each business unit for experiments ("<unit>/sandbox"),
   // in whole cores, GiB and tenths of a device; all sandboxes together at most ten times this, and
   // none where that is below one. 0: none.
   double sandbox_share = 0.01;
+  // What was measured of kinds of devices, where it differs from what ships (device_choice.h).
+  std::map<std::string, v1::LatencyClass> latency_class_of_kind;
   // A finished job, its output and its metrics are deleted after this, or when there are more than
   // so many; never while an unfinished job depends on it.
   absl::Duration job_retention = absl::Hours(24 * 30);
