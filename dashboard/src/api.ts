@@ -6,20 +6,41 @@ export interface NodeInfo {
   name: string; address: string; cpu_milli: string; memory_bytes: string; devices: Device[];
   labels: Record<string, string>; agent_version: string; enforced: string[]; not_enforced: string[];
 }
+export interface HealthCheck { name: string; healthy: boolean; message: string; since_unix_ms: string }
+export interface Drain { reason: string; deadline_unix_ms: string; automatic: boolean; by: string; since_unix_ms: string }
+export interface DeviceGrant { id: string; milli: number; memory_bytes: string }
 export interface FabricNode {
   info: NodeInfo; state: string; message: string; cordoned: boolean; cordon_reason: string; last_heartbeat?: string;
   cpu_milli_used: string; memory_bytes_used: string; device_ids_used: string[]; task_names: string[];
+  drain?: Drain; labels: Record<string, string>; spare: boolean; standing_in_for: string; checks: HealthCheck[]; grants_used: DeviceGrant[];
 }
+export interface Reservation {
+  name: string; kind: string; nodes: string[]; start_unix_ms: string; end_unix_ms: string; project: string; reason: string; created_by: string;
+}
+export type Amounts = Record<string, string>; // cpu in thousandths, memory in bytes, device kinds in thousandths of a device
+export interface Queue {
+  project: string; cpu_milli_limit: string; memory_bytes_limit: string; device_limit: Amounts; pending_jobs: number; running_jobs: number;
+  nominal: Amounts; borrowing_limit: Amounts; lending_limit: Amounts; limit: Amounts; used: Amounts; weight: number; reserve: boolean;
+  sandbox: boolean; dominant_share: number;
+}
+export interface FabricUsage { business_unit: string; project: string; user: string; resource: string; seconds: number; cost: number; jobs: string }
 export interface Task {
-  rank: number; attempt: number; state: string; node: string; device?: { kind: string }; ready: boolean; exit_code: number;
-  signal: number; message: string; started?: string; ended?: string;
+  rank: number; attempt: number; state: string; node: string; device?: { kind: string; milli: number }; ready: boolean; exit_code: number;
+  signal: number; message: string; started?: string; ended?: string; grants: DeviceGrant[];
+}
+export interface Dependency { job_id: string; condition: string }
+export interface JobSpec {
+  name: string; project: string; kind: string; num_tasks: number; num_tasks_min: number; gang: boolean; config_json: string;
+  priority: number; priority_class: string; queue: string; reservation: string; time_limit_ms: string; depends_on: Dependency[];
 }
 export interface Job {
-  id: string;
-  spec: { name: string; project: string; kind: string; num_tasks: number; config_json: string; priority: number };
-  owner?: Principal; state: string; reasons: string[]; tasks: Task[]; attempt: number; num_restarts: number; submitted?: string;
-  started?: string; ended?: string; last_checkpoint: string;
+  id: string; spec: JobSpec; owner?: Principal; state: string; reasons: string[]; tasks: Task[]; attempt: number; num_restarts: number;
+  submitted?: string; started?: string; ended?: string; last_checkpoint: string; num_tasks_now: number; num_tasks_wanted: number;
+  num_preemptions: number; array_id: string; array_index: number; sweep_values: Record<string, string>; returning: boolean;
+  planned_start?: string; smallest_change: string; queue_position: number; warned_unix_ms: string;
 }
+// Why a job waits.
+export interface Explanation { reasons: string[]; smallest_change: string; planned_start?: string; queue_position: number; would_preempt: string[] }
 export interface MetricPoint { step: string; value: number; unix_ms: string; attempt: number }
 export interface MetricSeries { name: string; points: MetricPoint[] }
 export interface FabricEvent { sequence: string; time: string; kind: string; subject: string; message: string; severity: string }

@@ -5,6 +5,7 @@ import workerUrl from "./worker?sharedworker&url";
 
 export const me = signal<Me | null | undefined>(undefined); // undefined: not known yet; null: not logged in
 export const jobs = signal<Job[]>([]);
+export const jobsLeftOut = signal<number>(0); // older ones, that the list does not hold
 export const nodes = signal<FabricNode[]>([]);
 export const endpoints = signal<Endpoint[]>([]);
 export const lastUpdate = signal<number>(0);
@@ -16,9 +17,12 @@ export type Message =
 
 function receive(message: Message): void {
   switch (message.type) {
-    case "jobs":
-      jobs.value = JSON.parse(message.data).jobs ?? [];
+    case "jobs": {
+      const list = JSON.parse(message.data);
+      jobs.value = list.jobs ?? [];
+      jobsLeftOut.value = Number(list.num_more ?? 0);
       break;
+    }
     case "nodes":
       nodes.value = JSON.parse(message.data).nodes ?? [];
       break;

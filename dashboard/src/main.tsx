@@ -9,6 +9,7 @@ import { Login } from "./pages/login";
 import { Overview } from "./pages/overview";
 import { JobDetail, JobList } from "./pages/jobs";
 import { Nodes } from "./pages/nodes";
+import { Queues } from "./pages/queues";
 import { Endpoints } from "./pages/endpoints";
 import { Models } from "./pages/models";
 import { Data } from "./pages/data";
@@ -17,6 +18,7 @@ import { Audit } from "./pages/audit";
 const sections: [string, string][] = [
   ["/", "Overview"],
   ["/jobs", "Jobs"],
+  ["/queues", "Queues"],
   ["/nodes", "Nodes"],
   ["/endpoints", "Endpoints"],
   ["/models", "Models"],
@@ -29,6 +31,7 @@ function Page() {
   if (at === "/") return <Overview />;
   if (at === "/jobs") return <JobList />;
   if (at.startsWith("/jobs/")) return <JobDetail key={at} id={decodeURIComponent(at.slice(6))} />;
+  if (at === "/queues") return <Queues />;
   if (at === "/nodes") return <Nodes />;
   if (at === "/endpoints") return <Endpoints />;
   if (at === "/models") return <Models />;

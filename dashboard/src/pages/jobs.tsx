@@ -1,16 +1,25 @@
 import { useState } from "preact/hooks";
 import { post, type FabricEvent, type Job, type MetricSeries } from "../api";
-import { jobs } from "../live";
+import { jobs, jobsLeftOut } from "../live";
 import { query, setQuery } from "../router";
 import { Chart } from "../parts/chart";
 import { Cli } from "../parts/cli";
 import { Log } from "../parts/log";
 import { State } from "../parts/state";
-import { Table } from "../parts/table";
+import { Table, rowsShownMax } from "../parts/table";
 import { useFetched } from "../parts/fetched";
-import { age, clock } from "../format";
+import { age, clock, count } from "../format";
+import { kindName } from "../kinds";
+import { Siblings, Standing, Waiting } from "./job_standing";
 
 const ended = (job: Job): boolean => ["SUCCEEDED", "FAILED", "CANCELLED"].includes(job.state);
+const waits = (job: Job): boolean => job.state === "PENDING" || job.state === "BACKOFF";
+
+// The first reason; a job in line also says where.
+function why(job: Job): string {
+  if (!waits(job) && job.state !== "FAILED") return "";
+  return `${job.queue_position > 0 ? `#${job.queue_position} in line: ` : ""}${job.reasons[0] ?? ""}`;
+}
 
 export function JobList() {
   return (
@@ -18,18 +27,19 @@ export function JobList() {
       <h1>Jobs</h1>
       <Table<Job>
         id="jobs" label="Jobs" rows={jobs.value} rowKey={(job) => job.id}
-        text={(job) => `${job.id} ${job.spec.name} ${job.spec.project} ${job.spec.kind} ${job.state}`}
+        text={(job) => `${job.id} ${job.spec.name} ${job.spec.project} ${job.spec.queue} ${job.spec.kind} ${job.state} ${job.array_id}`}
         empty={<>No jobs yet. Submit one: <code>oneai job submit -f examples/pretrain.yaml --follow</code></>}
         columns={[
-          { name: "Job", cell: (job) => <a href={`/jobs/${job.id}`}>{job.spec.name}</a>, sort: (job) => job.spec.name },
+          { name: "Job", cell: (job) => <><a href={`/jobs/${job.id}`}>{job.spec.name}</a>{job.array_id && <small class="idle"> [{job.array_index}]</small>}</>, sort: (job) => job.spec.name },
           { name: "State", cell: (job) => <State name={job.state} />, sort: (job) => job.state },
           { name: "Kind", cell: (job) => job.spec.kind, sort: (job) => job.spec.kind },
-          { name: "Project", cell: (job) => job.spec.project, sort: (job) => job.spec.project },
+          { name: "Queue", cell: (job) => job.spec.queue || job.spec.project, sort: (job) => job.spec.queue || job.spec.project },
           { name: "Tasks", cell: (job) => job.spec.num_tasks, sort: (job) => job.spec.num_tasks, number: true },
-          { name: "Why", cell: (job) => (job.state === "PENDING" || job.state === "FAILED" ? job.reasons[0] ?? "" : "") },
+          { name: "Why", cell: why },
           { name: "Age", cell: (job) => age(job.submitted), sort: (job) => job.submitted ?? "", number: true },
         ]}
       />
+      {jobsLeftOut.value > 0 && <p class="empty">{count(jobsLeftOut.value)} older jobs are not listed.</p>}
       <Cli command="oneai job list" />
     </>
   );
@@ -89,12 +99,12 @@ function Tasks({ job }: { job: Job }) {
       <table aria-label="Tasks">
         <thead><tr><th scope="col">Rank</th><th scope="col">State</th><th scope="col">Node</th><th scope="col">Device</th><th scope="col">Exit</th><th scope="col">Message</th></tr></thead>
         <tbody>
-          {job.tasks.map((task) => (
+          {job.tasks.slice(0, rowsShownMax).map((task) => (
             <tr key={task.rank}>
               <td>{task.rank}</td>
               <td><State name={task.state} /></td>
               <td>{task.node}</td>
-              <td>{task.device?.kind || "–"}</td>
+              <td>{task.device?.kind ? kindName(task.device.kind) : "–"}{task.device && task.device.milli > 0 && task.device.milli < 1000 ? `, ${task.device.milli / 10} % of it` : ""}</td>
               <td>{task.state === "TASK_EXITED" ? (task.signal ? `signal ${task.signal}` : task.exit_code) : "–"}</td>
               <td>{task.message}</td>
             </tr>
@@ -107,7 +117,7 @@ function Tasks({ job }: { job: Job }) {
 
 export function JobDetail({ id }: { id: string }) {
   const live = jobs.value.find((job) => job.id === id);
-  const fetched = useFetched<Job>(`/jobs/${encodeURIComponent(id)}`, 0);
+  const fetched = useFetched<Job>(`/jobs/${encodeURIComponent(id)}`, live ? 0 : 3000);
   const events = useFetched<{ events: FabricEvent[] }>(`/jobs/${encodeURIComponent(id)}/events`, 2000).data?.events ?? [];
   const job = live ?? fetched.data;
   if (!job) return <p class="empty">{fetched.problem || "Asking…"}</p>;
@@ -115,14 +125,18 @@ export function JobDetail({ id }: { id: string }) {
   return (
     <>
       <h1>{job.spec.name} <small>{job.id}</small></h1>
-      <p><State name={job.state} /> · {job.spec.kind} · {job.spec.project} · attempt {job.attempt}, {job.num_restarts} restarts · by {job.owner?.name}</p>
-      {job.reasons.map((reason) => <p key={reason} class="reason">{reason}</p>)}
+      <p><State name={job.state} /> · {job.spec.kind} · {job.spec.project} · attempt {job.attempt}, {job.num_restarts} restarts{job.num_preemptions > 0 && `, ${job.num_preemptions} preemptions`} · by {job.owner?.name}</p>
+      {!waits(job) && job.reasons.map((reason) => <p key={reason} class="reason">{reason}</p>)}
       <Timeline job={job} />
       <Actions job={job} />
+      {waits(job) && <Waiting job={job} />}
+      <Standing job={job} />
       <h2>Metrics</h2>
       <Curves job={job} />
       <h2>Tasks</h2>
       <Tasks job={job} />
+      {job.tasks.length > rowsShownMax && <p class="empty">The first {rowsShownMax} of {count(job.tasks.length)} tasks.</p>}
+      {job.array_id && <Siblings job={job} />}
       <h2>Output</h2>
       <p class="actions" role="group" aria-label="Rank">
         {Array.from({ length: Math.min(job.spec.num_tasks, 64) }, (_, i) => (
@@ -142,7 +156,7 @@ export function JobDetail({ id }: { id: string }) {
         <summary>Settings</summary>
         <pre>{prettyJson(job.spec.config_json)}</pre>
       </details>
-      <Cli command={`oneai job get ${job.id}`} />
+      <Cli command={`oneai job ${waits(job) ? "why" : "get"} ${job.id}`} />
     </>
   );
 }

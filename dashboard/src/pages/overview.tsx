@@ -15,6 +15,8 @@ function Tile({ label, value, detail, href }: { label: string; value: string; de
   );
 }
 
+const cardsShownMax = 24;
+
 // A node with a cell for each device: filled when a task holds it.
 function NodeCard({ node }: { node: FabricNode }) {
   const used = new Set(node.device_ids_used);
@@ -55,7 +57,8 @@ export function Overview() {
         <Tile label="Endpoints" value={`${serving}/${endpoints.value.length}`} detail="serving" href="/endpoints" />
       </div>
       <h2>Nodes</h2>
-      <div class="nodes">{nodes.value.map((node) => <NodeCard key={node.info.name} node={node} />)}</div>
+      <div class="nodes">{nodes.value.slice(0, cardsShownMax).map((node) => <NodeCard key={node.info.name} node={node} />)}</div>
+      {nodes.value.length > cardsShownMax && <p><a href="/nodes">All {nodes.value.length.toLocaleString("en")} nodes</a></p>}
       <h2>What happened</h2>
       <ul class="events">
         {[...events].reverse().slice(0, 25).map((event) => (

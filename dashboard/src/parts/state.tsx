@@ -4,6 +4,7 @@ const looks: Record<string, [string, string]> = {
   SUCCEEDED: ["✓", "good"], FAILED: ["✕", "bad"], CANCELLED: ["⊘", "idle"],
   TASK_ASSIGNED: ["◑", "wait"], TASK_RUNNING: ["▶", "good"], TASK_EXITED: ["■", "idle"], TASK_LOST: ["✕", "bad"], TASK_STOPPING: ["◒", "wait"],
   READY: ["●", "good"], CORDONED: ["⊘", "warn"], LOST: ["✕", "bad"], NOT_READY: ["!", "warn"],
+  DRAINING: ["◒", "warn"], DRAINED: ["○", "idle"],
   DEPLOYING: ["◑", "wait"], SERVING: ["●", "good"], DEGRADED: ["!", "warn"], UNAVAILABLE: ["✕", "bad"], DELETING: ["◒", "wait"],
 };
 

@@ -8,6 +8,9 @@ export interface Column<T> {
   number?: boolean;
 }
 
+// A page stays quick with ten thousand rows behind it: the filter reaches those that are not drawn.
+export const rowsShownMax = 200;
+
 // A table that sorts by its headers and filters by text; both are in the address bar, under the table's id.
 export function Table<T>(props: {
   id: string; label: string; columns: Column<T>[]; rows: T[]; rowKey: (row: T) => string; text: (row: T) => string; empty: ComponentChildren;
@@ -51,7 +54,7 @@ export function Table<T>(props: {
             </tr>
           </thead>
           <tbody>
-            {rows.map((row) => (
+            {rows.slice(0, rowsShownMax).map((row) => (
               <tr key={props.rowKey(row)}>
                 {columns.map((column) => <td key={column.name} class={column.number ? "number" : ""}>{column.cell(row)}</td>)}
               </tr>
@@ -59,6 +62,7 @@ export function Table<T>(props: {
           </tbody>
         </table>
       </div>
+      {rows.length > rowsShownMax && <p class="empty">The first {rowsShownMax} of {rows.length.toLocaleString("en")}; filter to see others.</p>}
       {rows.length === 0 && <p class="empty">Nothing matches “{filter}”.</p>}
     </section>
   );
