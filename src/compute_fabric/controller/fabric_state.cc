@@ -10,6 +10,8 @@ namespace oneai::fabric {
 namespace {
 
 constexpr char kEpochKey[] = "meta/epoch";
+// Written with every change of a queue, so that one compare tells whether any of them changed.
+constexpr char kQueuesKey[] = "meta/queues";
 constexpr int kUpdateTriesMax = 32;
 
 using DesiredTask = std::tuple<std::string, int, int, bool>;  // node, rank, attempt, warned
@@ -51,6 +53,7 @@ absl::Status FabricState::Load() {
   RETURN_IF_ERROR(nodes_.Load(*store_));
   RETURN_IF_ERROR(endpoints_.Load(*store_));
   RETURN_IF_ERROR(queues_.Load(*store_));
+  RETURN_IF_ERROR(LearnQueuesRevision());
   RETURN_IF_ERROR(arrays_.Load(*store_));
   RETURN_IF_ERROR(reservations_.Load(*store_));
   RETURN_IF_ERROR(events_.Load(*store_));
@@ -97,6 +100,7 @@ absl::Status FabricState::ResolveDoubts() {
     if (absl::StartsWith(key, "nodes/")) RETURN_IF_ERROR(nodes_.Refresh(*store_, id));
     if (absl::StartsWith(key, "endpoints/")) RETURN_IF_ERROR(endpoints_.Refresh(*store_, id));
     if (absl::StartsWith(key, "queues/")) RETURN_IF_ERROR(queues_.Refresh(*store_, id));
+    if (key == kQueuesKey) RETURN_IF_ERROR(LearnQueuesRevision());
     if (absl::StartsWith(key, "arrays/")) RETURN_IF_ERROR(arrays_.Refresh(*store_, id));
     absl::MutexLock lock(&mu_);
     doubtful_.erase(key);
@@ -214,8 +218,23 @@ absl::Status FabricState::PutArray(const v1::JobArray& array, int64_t revision_b
   return absl::OkStatus();
 }
 
-absl::Status FabricState::CommitPlacements(const std::vector<PlacementCommit>& commits) {
+int64_t FabricState::queues_revision() const {
+  absl::MutexLock lock(&mu_);
+  return queues_revision_;
+}
+
+absl::Status FabricState::LearnQueuesRevision() {
+  const absl::StatusOr<KeyValue> changed = store_->Get(kQueuesKey);
+  if (!changed.ok() && !absl::IsNotFound(changed.status())) return changed.status();
+  absl::MutexLock lock(&mu_);
+  queues_revision_ = changed.ok() ? changed->mod_revision : 0;
+  return absl::OkStatus();
+}
+
+absl::Status FabricState::CommitPlacements(const std::vector<PlacementCommit>& commits,
+                                           int64_t queues_revision) {
   Transaction transaction;
+  transaction.If(kQueuesKey, queues_revision);
   EventDrafts drafts;
   std::vector<std::shared_ptr<v1::Job>> placed;
   std::map<std::string, int64_t> nodes;
@@ -273,8 +292,13 @@ absl::Status FabricState::CommitQueues(const std::map<std::string, const v1::Que
       transaction.Delete(key);
     }
   }
+  transaction.Put(kQueuesKey, "");
   const std::vector<v1::Event> events = events_.Add(drafts, Now(), transaction);
   ASSIGN_OR_RETURN(const int64_t revision, Commit(std::move(transaction)));
+  {
+    absl::MutexLock lock(&mu_);
+    queues_revision_ = std::max(queues_revision_, revision);
+  }
   for (const auto& [path, queue] : queues) {
     if (queue != nullptr) {
       queues_.Install(path, std::make_shared<v1::Queue>(*queue), revision);

@@ -103,9 +103,12 @@ class FabricState {
   // Writes an array's record (and its request key, when it is new) together with the events.
   absl::Status PutArray(const v1::JobArray& array, int64_t revision_before,
                         const std::string& request_key, const EventDrafts& events);
-  // Places the jobs, all or none, only if they and the nodes are still those of the snapshot.
-  // Aborted: plan again.
-  absl::Status CommitPlacements(const std::vector<PlacementCommit>& commits);
+  // Places the jobs, all or none, only if they and the nodes are still those of the snapshot, and
+  // the queues still those of `queues_revision`. Aborted: plan again.
+  absl::Status CommitPlacements(const std::vector<PlacementCommit>& commits,
+                                int64_t queues_revision);
+  // Of the last change of any queue; read before planning.
+  int64_t queues_revision() const;
   // Deletes finished jobs (and arrays) with whatever else `transaction` holds, if they are still
   // what they were. Aborted: they changed.
   absl::Status DeleteJobs(const std::vector<JobRecord>& jobs,
@@ -138,6 +141,7 @@ class FabricState {
   template <typename Message>
   absl::StatusOr<Record<Message>> Update(VersionedTable<Message>& table, const std::string& id,
                                          bool create, Change<Message> change);
+  absl::Status LearnQueuesRevision();
   // Reads a record again from the store, and tells who watches when it has changed.
   absl::Status RefreshJob(const std::string& id);
   void Installed(const v1::Job* before, const v1::Job& after, int64_t revision);
@@ -160,6 +164,7 @@ class FabricState {
   mutable absl::Mutex mu_;
   mutable absl::CondVar changed_;
   int64_t version_ ABSL_GUARDED_BY(mu_) = 1;
+  int64_t queues_revision_ ABSL_GUARDED_BY(mu_) = 0;
   std::set<std::string> doubtful_ ABSL_GUARDED_BY(mu_);  // keys of commits without an answer
   int64_t desired_floor_ ABSL_GUARDED_BY(mu_) = 1;
   std::map<std::string, int64_t> desired_revisions_ ABSL_GUARDED_BY(mu_);

@@ -182,6 +182,11 @@ void LiveSchedule::RefreshQueues() {
 }
 
 void LiveSchedule::Refresh(absl::Time now) {
+  // Timers are times of the clock as it was before it was set back.
+  if (now < latest_) {
+    for (std::string& id : records_->job_index().Unfinished()) dirty_.insert(std::move(id));
+  }
+  latest_ = now;
   RefreshNodes(now);
   RefreshArrays();
   RefreshJobs(now);
@@ -198,7 +203,7 @@ bool LiveSchedule::PassIsDue(absl::Time now) {
   absl::MutexLock lock(&mu_);
   Refresh(now);
   if (changed_) return true;
-  return state_.jobs.num_waiting() > 0 && now - last_pass_ >= kIdlePass;
+  return state_.jobs.num_waiting() > 0 && (now - last_pass_ >= kIdlePass || now < last_pass_);
 }
 
 PlanResult LiveSchedule::Plan(absl::Time now) {

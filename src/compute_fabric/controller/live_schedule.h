@@ -90,6 +90,7 @@ class LiveSchedule {
   std::vector<QueueSpec> queues_ ABSL_GUARDED_BY(mu_);
   bool changed_ ABSL_GUARDED_BY(mu_) = true;  // since the last pass
   absl::Time last_pass_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  absl::Time latest_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();  // the clock when last seen
 };
 
 }  // namespace oneai::fabric

@@ -92,6 +92,7 @@ absl::Status ScheduleLoop::Step() {
   RETURN_IF_ERROR(sessions_->Upkeep(now));
   RETURN_IF_ERROR(AdvanceJobs(now));
   RETURN_IF_ERROR(ReconcileEndpoints(now));
+  if (endpoint_step_) RETURN_IF_ERROR(endpoint_step_(now));
   RETURN_IF_ERROR(PlaceJobs(now));
   return retention_.Step(now);
 }
@@ -255,9 +256,16 @@ absl::Status ScheduleLoop::ShowLastOutput(const v1::Job& job, absl::Time now) {
 
 absl::Status ScheduleLoop::PlaceJobs(absl::Time now) {
   if (!schedule_->PassIsDue(now)) return absl::OkStatus();
+  queues_revision_ = state_->queues_revision();
   const PlanResult plan = schedule_->Plan(now);
-  RETURN_IF_ERROR(CommitPlacements(plan.placements, now));
-  return CommitEvictions(plan, now);
+  absl::Status status = CommitPlacements(plan.placements, now);
+  if (status.ok()) status = CommitEvictions(plan, now);
+  if (status.ok()) return status;
+  // What was decided and not carried out must not stay in the scheduler's mind.
+  for (const JobPlacement& placement : plan.placements) schedule_->Reconsider(placement.job_id);
+  for (const Eviction& eviction : plan.evictions) schedule_->Reconsider(eviction.job_id);
+  for (const Resize& resize : plan.resizes) schedule_->Reconsider(resize.job_id);
+  return status;
 }
 
 absl::Status ScheduleLoop::CommitPlacements(const std::vector<JobPlacement>& placements,
@@ -285,7 +293,7 @@ absl::Status ScheduleLoop::CommitPlacements(const std::vector<JobPlacement>& pla
 absl::Status ScheduleLoop::CommitTogether(const std::vector<PlacementCommit>& group,
                                           absl::Time now) {
   if (group.empty()) return absl::OkStatus();
-  const absl::Status together = state_->CommitPlacements(group);
+  const absl::Status together = state_->CommitPlacements(group, queues_revision_);
   if (together.ok()) return together;
   if (group.size() > 1) {
     for (const PlacementCommit& one : group) RETURN_IF_ERROR(CommitTogether({one}, now));

@@ -7,9 +7,11 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <thread>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -38,6 +40,11 @@ class ScheduleLoop {
         options_(options),
         retention_(state, logs, options) {}
   ~ScheduleLoop() { Stop(); }
+
+  // What a round also does about endpoints, before it places jobs. Not after Start().
+  void SetEndpointStep(std::function<absl::Status(absl::Time now)> step) {
+    endpoint_step_ = std::move(step);
+  }
 
   void Start();
   void Stop();
@@ -74,7 +81,9 @@ class ScheduleLoop {
   NodeSessions* const sessions_;
   LogStore* const logs_;
   const ControllerOptions* const options_;
+  std::function<absl::Status(absl::Time now)> endpoint_step_;  // empty: nothing
   absl::Time last_step_ = absl::InfinitePast();
+  int64_t queues_revision_ = 0;  // that the present plan was made with
   // By job, node and attempt.
   std::map<std::tuple<std::string, std::string, int>, absl::Time> announced_losses_;
   JobRetention retention_;
