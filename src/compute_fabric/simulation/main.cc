@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <map>
 #include <string>
 
@@ -67,13 +68,17 @@ void Print(const RunResult& result, const Flags& flags) {
 }
 
 void Print(const Totals& totals, double wall_seconds) {
+  // The machine may be busy with other things; this thread's own time says what a seed costs.
+  const double cpu_seconds = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
   std::printf(
       "%lld seeds, %lld broke a promise; %.1f cluster-hours (nodes x hours), %.1f simulated hours "
       "in "
-      "%.1f s: %.0f x real time, %.1f seeds/s; %lld jobs, %lld processes started, %lld events\n",
+      "%.1f s of wall and %.1f s of processor time: %.0f x real time (%.0f x by processor), %.1f "
+      "seeds/s; %lld jobs, %lld processes started, %lld events\n",
       static_cast<long long>(totals.num_seeds), static_cast<long long>(totals.num_failed),
-      totals.cluster_hours, absl::ToDoubleHours(totals.simulated), wall_seconds,
+      totals.cluster_hours, absl::ToDoubleHours(totals.simulated), wall_seconds, cpu_seconds,
       absl::ToDoubleSeconds(totals.simulated) / wall_seconds,
+      absl::ToDoubleSeconds(totals.simulated) / cpu_seconds,
       static_cast<double>(totals.num_seeds) / wall_seconds, static_cast<long long>(totals.num_jobs),
       static_cast<long long>(totals.num_starts), static_cast<long long>(totals.num_events));
   for (const auto& [name, count] : totals.by_scenario)

@@ -38,8 +38,12 @@ void Settle(World& world, Workload& workload, absl::Time end) {
   }
   if (simulator.stopped()) return;
   if (const std::vector<std::string> unfinished = world.truth().Unfinished(); !unfinished.empty()) {
-    world.truth().Violate("liveness after faults stop", absl::StrJoin(unfinished, "; "),
-                          {unfinished[0].substr(0, unfinished[0].find(' '))});
+    const std::string id = unfinished[0].substr(0, unfinished[0].find(' '));
+    world.truth().Violate(
+        "liveness after faults stop",
+        absl::StrCat(unfinished.size(), " jobs have not ended, such as ", unfinished[0],
+                     "; its reasons: ", absl::StrJoin(world.ReasonsOf(id), ", ")),
+        {id});
     return;
   }
   if (!workload.IsDone()) {

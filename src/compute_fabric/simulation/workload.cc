@@ -10,6 +10,8 @@ namespace {
 
 constexpr const char* kProjects[] = {"retail/nlp", "retail/vision", "finance/risk"};
 
+// Longer than any process is suspended.
+constexpr absl::Duration kLateRepeat = absl::Minutes(2);
 // How long jobs without an end go on when all is well again.
 constexpr absl::Duration kEndlessMore = absl::Seconds(30);
 
@@ -206,12 +208,17 @@ void Workload::SetQuota(const std::string& project, int64_t cpu_milli) {
       [this](const absl::StatusOr<v1::Queue>&) { --num_open_; });
 }
 
-// Calls overtake each other, so the last ones wait until the others have been answered.
+// Calls overtake each other, and one that was repeated may be carried out again long after its
+// answer, by a controller that slept: the last ones wait until none can be left.
 void Workload::WindDown() {
   if (num_open_ > 0) {
     world_->simulator().After(absl::Seconds(1), [this] { WindDown(); });
-    return;
+  } else {
+    world_->simulator().After(kLateRepeat, [this] { CalmDown(); });
   }
+}
+
+void Workload::CalmDown() {
   for (const auto& machine : world_->machines()) SetCordoned(machine->name(), false);
   for (const char* project : kProjects) SetQuota(project, 0);
   // Jobs without an end must run once more before they end: that, too, is liveness.

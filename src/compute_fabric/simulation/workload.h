@@ -36,6 +36,7 @@ class Workload {
   void Cordon();
   void SetCordoned(const std::string& node, bool cordoned);
   void ChangeQuota();
+  void CalmDown();
   void SetQuota(const std::string& project, int64_t cpu_milli);
 
   World* const world_;

@@ -108,7 +108,7 @@ void World::RetireController(SimController* controller, absl::Duration restart_a
 
 SimController* World::Newest() {
   for (auto it = controllers_.rbegin(); it != controllers_.rend(); ++it) {
-    if ((*it)->alive()) return it->get();
+    if ((*it)->alive() && !deposed_.contains(it->get())) return it->get();
   }
   return nullptr;
 }
@@ -142,6 +142,7 @@ void World::TakeOver() {
   if (before == nullptr) return;
   simulator_->trace().Add("world", "lets another controller take over from ", before->name());
   simulator_->Pause(before, simulator_->random().Between(absl::ZeroDuration(), absl::Seconds(60)));
+  deposed_.insert(before);
   StartController();
   // A leader is replaced when its lease is over, and it knows when that is; only what was under way
   // when it was suspended goes on when it wakes.

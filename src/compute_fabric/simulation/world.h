@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -97,6 +98,7 @@ class World {
   std::map<std::string, Site> sites_;
   std::vector<std::unique_ptr<SimController>> controllers_;  // all that ever lived, oldest first
   std::vector<std::unique_ptr<SimAgent>> dead_agents_;       // events may still name them
+  std::set<const SimController*> deposed_;                   // replaced while they slept
   uint64_t num_lives_ = 0;
 };
 

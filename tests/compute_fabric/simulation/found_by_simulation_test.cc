@@ -1,0 +1,154 @@
+// What oneai-dst has found, each as a short story of its own: seeds draw other stories when the
+// code around them changes.
+
+#include <string>
+
+#include "base/ids.h"
+#include "compute_fabric/controller/job_requests.h"
+#include "compute_fabric/simulation/machine.h"
+#include "compute_fabric/simulation/scenario.h"
+#include "compute_fabric/simulation/world.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/status_matchers.h"
+
+namespace oneai::fabric::simulation {
+namespace {
+
+Identity Anybody() {
+  Identity identity;
+  identity.principal.set_kind(common::v1::Principal::USER);
+  identity.principal.set_name("alice");
+  auth::v1::RoleBinding binding;
+  binding.set_role(auth::v1::ADMIN);
+  binding.set_business_unit("*");
+  identity.bindings.push_back(binding);
+  return identity;
+}
+
+// A calm world in which the test lets single things go wrong, for a number of seeds.
+class FoundBySimulation : public ::testing::TestWithParam<uint64_t> {
+ protected:
+  explicit FoundBySimulation(bool embedded = true)
+      : ids_(GetParam()),
+        simulator_(GetParam()),
+        world_(&simulator_, {.name = "story", .what = "", .faults = {}, .embedded = embedded}) {
+    Pass(absl::Seconds(5));
+  }
+
+  void Pass(absl::Duration time) { simulator_.RunUntil(simulator_.Now() + time); }
+
+  void Submit(const std::string& request_id, int num_tasks, int64_t run_ms,
+              absl::Duration grace = absl::Seconds(4)) {
+    v1::SubmitJobRequest request;
+    request.set_request_id(request_id);
+    v1::JobSpec& spec = *request.mutable_spec();
+    spec.set_name(request_id);
+    spec.set_project("retail/nlp");
+    spec.set_kind("command");
+    spec.add_command("/bin/true");
+    spec.set_gang(true);
+    spec.set_num_tasks(num_tasks);
+    spec.set_grace_ms(absl::ToInt64Milliseconds(grace));
+    spec.mutable_resources()->set_cpu_milli(500);
+    spec.mutable_resources()->set_memory_bytes(1 << 30);
+    spec.mutable_restart()->set_max_restarts(-1);
+    (*spec.mutable_env())[kRequestVariable] = request_id;
+    (*spec.mutable_env())[kDurationVariable] = absl::StrCat(run_ms);
+    world_.Call<v1::SubmitJobResponse>(
+        [request](ControllerCore& core) { return core.jobs.Submit(request, Anybody()); },
+        [this, request_id](const absl::StatusOr<v1::SubmitJobResponse>& response) {
+          ASSERT_OK(response.status());
+          world_.truth().SubmitAcknowledged(request_id, response->job().id());
+        });
+  }
+
+  std::string NodeInUse() const {
+    for (const auto& machine : world_.machines()) {
+      if (!machine->LiveTasks().empty()) return machine->name();
+    }
+    return "";
+  }
+  std::string Broken() {
+    if (world_.truth().violations().empty()) return "";
+    const Violation& first = world_.truth().violations()[0];
+    return absl::StrCat(first.invariant, ": ", first.what, "\n", simulator_.trace().Tail({}, 40));
+  }
+  void ExpectAllEnd(absl::Duration within) {
+    const absl::Time end = simulator_.Now() + within;
+    while (!world_.truth().Unfinished().empty() && simulator_.Now() < end) Pass(absl::Seconds(1));
+    EXPECT_EQ(Broken(), "");
+    EXPECT_THAT(world_.truth().Unfinished(), ::testing::IsEmpty())
+        << simulator_.trace().Tail({}, 40);
+    EXPECT_FALSE(world_.truth().acknowledged().empty());
+  }
+
+  const ScopedIdSequence ids_;
+  Simulator simulator_;
+  World world_;
+};
+
+// Found by `--seed 1 --scenario network`: the successor of a cut-off attempt started at once, while
+// the old one had yet to read that it has a successor and to use its grace.
+TEST_P(FoundBySimulation, TheSuccessorOfACutOffAttemptWaitsForItsEnd) {
+  Submit("gang", 2, 240'000);
+  Pass(absl::Seconds(10));
+  const std::string node = NodeInUse();
+  ASSERT_NE(node, "");
+  world_.Isolate(node, true, true);
+  Pass(absl::Seconds(120));
+  EXPECT_EQ(Broken(), "");
+  world_.Reconnect(node);
+  ExpectAllEnd(absl::Minutes(20));
+  EXPECT_EQ(world_.truth().jobs().begin()->second.attempt(), 2);
+}
+
+// Found by `--seed 3 --scenario network`: a node came back while it still stopped what had been
+// given up, and new tasks were placed on the same devices.
+TEST_P(FoundBySimulation, ANodeThatComesBackGetsNothingUntilTheOldHasEnded) {
+  Submit("gang", 2, 240'000, absl::Seconds(10));
+  Pass(absl::Seconds(10));
+  const std::string node = NodeInUse();
+  ASSERT_NE(node, "");
+  world_.Isolate(node, true, true);
+  Pass(absl::Seconds(48));
+  for (int i = 0; i < 8; ++i) Submit(absl::StrCat("next-", i), 2, 5'000);
+  world_.Reconnect(node);
+  ExpectAllEnd(absl::Minutes(30));
+}
+
+// Found by `--seed 2 --scenario clocks`: after a clock was set back, an agent kept silent, a lease
+// lasted and a backoff waited until the clock had caught up.
+TEST_P(FoundBySimulation, NothingWaitsForAClockThatWasSetBack) {
+  Submit("before", 1, 2'000);
+  Pass(absl::Seconds(2));
+  world_.JumpControllerClock(-absl::Hours(2));
+  for (const auto& machine : world_.machines()) machine->clock.Jump(-absl::Hours(2));
+  Pass(absl::Seconds(5));
+  Submit("after", 1, 2'000);
+  ExpectAllEnd(absl::Minutes(2));
+}
+
+// The same on a store behind a network.
+class FoundByRemoteSimulation : public FoundBySimulation {
+ protected:
+  FoundByRemoteSimulation() : FoundBySimulation(false) {}
+};
+
+// Found by `--seed 3 --scenario everything`: a job whose commit got no answer was durable, and
+// unknown to the controller that had made it until somebody restarted that.
+TEST_P(FoundByRemoteSimulation, AJobWhoseCommitGotNoAnswerIsFound) {
+  world_.store_link().loss = 0.5;
+  for (int i = 0; i < 10; ++i) Submit(absl::StrCat("job-", i), 1, 1'000);
+  Pass(absl::Seconds(20));
+  world_.store_link().loss = 0;
+  Pass(absl::Seconds(20));
+  ExpectAllEnd(absl::Minutes(5));
+  EXPECT_EQ(world_.truth().acknowledged().size(), 10);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, FoundBySimulation, ::testing::Range<uint64_t>(1, 9));
+INSTANTIATE_TEST_SUITE_P(Seeds, FoundByRemoteSimulation, ::testing::Range<uint64_t>(1, 9));
+
+}  // namespace
+}  // namespace oneai::fabric::simulation
