@@ -2,6 +2,8 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -12,9 +14,9 @@
 #include "oneai/auth/v1/auth.grpc.pb.h"
 #include "oneai/data/v1/data.grpc.pb.h"
 #include "oneai/fabric/v1/endpoint.grpc.pb.h"
-#include "oneai/fabric/v1/queue.grpc.pb.h"
 #include "oneai/fabric/v1/job.grpc.pb.h"
 #include "oneai/fabric/v1/node.grpc.pb.h"
+#include "oneai/fabric/v1/queue.grpc.pb.h"
 #include "oneai/registry/v1/registry.grpc.pb.h"
 
 namespace oneai {
@@ -139,9 +141,23 @@ absl::Status IntegerQuery(const HttpRequest& http, absl::string_view name, int64
 }
 
 void AddJobRoutes(HttpRouter& router, const Api& api) {
-  router.Handle("GET", "/api/v1/jobs",
-                Route<JobService, fabric::v1::ListJobsRequest, fabric::v1::ListJobsResponse>(
-                    api, &JobService::Stub::ListJobs));
+  router.Handle(
+      "GET", "/api/v1/jobs",
+      Route<JobService, fabric::v1::ListJobsRequest, fabric::v1::ListJobsResponse>(
+          api, &JobService::Stub::ListJobs, [](const auto& http, const auto&, auto& request) {
+            int64_t limit = 0;
+            const absl::Status parsed = IntegerQuery(http, "limit", limit);
+            request.set_limit(static_cast<int32_t>(std::clamp<int64_t>(limit, 0, 10'000)));
+            request.set_array_id(http.Query("array_id").value_or(""));
+            return parsed;
+          }));
+  router.Handle(
+      "GET", "/api/v1/jobs/{id}/why",
+      Route<JobService, fabric::v1::GetJobRequest, fabric::v1::Explanation>(
+          api, &JobService::Stub::ExplainJob, [](const auto&, const auto& path, auto& request) {
+            request.set_id(path.at("id"));
+            return absl::OkStatus();
+          }));
   router.Handle(
       "GET", "/api/v1/jobs/{id}",
       Route<JobService, fabric::v1::GetJobRequest, fabric::v1::Job>(
@@ -227,7 +243,7 @@ void ReadLogPage(const Api& api, const HttpRequest& http, const PathParameters& 
       HttpResponse::Json(200, json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
 }
 
-void AddFabricRoutes(HttpRouter& router, const Api& api) {
+void AddNodeRoutes(HttpRouter& router, const Api& api) {
   router.Handle("GET", "/api/v1/nodes",
                 Route<NodeService, fabric::v1::ListNodesRequest, fabric::v1::ListNodesResponse>(
                     api, &NodeService::Stub::ListNodes));
@@ -252,9 +268,37 @@ void AddFabricRoutes(HttpRouter& router, const Api& api) {
                         return absl::OkStatus();
                       }));
   }
+  router.Handle("POST", "/api/v1/nodes/{name}/drain",
+                Route<NodeService, fabric::v1::DrainNodeRequest, fabric::v1::Node>(
+                    api, &NodeService::Stub::DrainNode,
+                    [](const auto& http, const auto& path, auto& request) {
+                      const absl::StatusOr<std::string> reason = ReasonOf(http);
+                      if (!reason.ok()) return reason.status();
+                      request.set_name(path.at("name"));
+                      request.set_reason(*reason);
+                      return absl::OkStatus();
+                    }));
+  router.Handle(
+      "GET", "/api/v1/reservations",
+      Route<NodeService, fabric::v1::ListReservationsRequest, fabric::v1::ListReservationsResponse>(
+          api, &NodeService::Stub::ListReservations));
+}
+
+void AddQueueRoutes(HttpRouter& router, const Api& api) {
   router.Handle("GET", "/api/v1/queues",
                 Route<QueueService, fabric::v1::ListQueuesRequest, fabric::v1::ListQueuesResponse>(
                     api, &QueueService::Stub::ListQueues));
+  router.Handle(
+      "GET", "/api/v1/usage/fabric",
+      Route<QueueService, fabric::v1::GetFabricUsageRequest, fabric::v1::GetFabricUsageResponse>(
+          api, &QueueService::Stub::GetFabricUsage,
+          [](const auto& http, const auto&, auto& request) {
+            request.set_business_unit(http.Query("unit").value_or(""));
+            return absl::OkStatus();
+          }));
+}
+
+void AddEndpointRoutes(HttpRouter& router, const Api& api) {
   router.Handle(
       "GET", "/api/v1/endpoints",
       Route<EndpointService, fabric::v1::ListEndpointsRequest, fabric::v1::ListEndpointsResponse>(
@@ -353,7 +397,9 @@ void AddApiRoutes(HttpRouter& router, std::shared_ptr<grpc::Channel> controller,
                   const std::atomic<bool>* stopping) {
   const Api api{std::move(controller), token_of, stopping};
   AddJobRoutes(router, api);
-  AddFabricRoutes(router, api);
+  AddNodeRoutes(router, api);
+  AddQueueRoutes(router, api);
+  AddEndpointRoutes(router, api);
   AddGovernanceRoutes(router, api);
   router.Handle("GET", "/api/v1/jobs/{id}/logs",
                 [api](const HttpRequest& http, const PathParameters& path,

@@ -3,13 +3,16 @@
 // The JSON API: each route is one call of a service, answered as the message's JSON with the
 // proto's field names.
 //
-//   GET  /api/v1/me /jobs /jobs/{id} /jobs/{id}/metrics /jobs/{id}/events
-//   /jobs/{id}/logs?rank=&attempt=&offset=
-//        /nodes /nodes/{name} /queues /endpoints /usage /models /datasets /rules /events
-//        /audit?before=&action=&resource= /audit/verify
-//   GET  /api/v1/stream        server-sent events: `jobs`, `nodes`, `endpoints`, each the whole
-//   list when it has changed POST /api/v1/jobs/{id}/cancel {"reason":…}   /jobs/{id}/retry
-//   /nodes/{name}/cordon {"reason":…}   /nodes/{name}/uncordon
+//   GET  /api/v1/me
+//        /jobs?array_id=&limit=   /jobs/{id} and below it: /why /metrics /events
+//        /logs?rank=&attempt=&offset=
+//        /nodes /nodes/{name} /reservations /queues /endpoints /usage /usage/fabric?unit=
+//        /models /datasets /rules /events /audit?before=&action=&resource= /audit/verify
+//   GET  /api/v1/stream   server-sent events: `jobs`, `nodes`, `endpoints`, each the whole list
+//        when it has changed
+//   POST /api/v1/jobs/{id}/cancel {"reason":…}    /jobs/{id}/retry
+//        /nodes/{name}/cordon {"reason":…}   /nodes/{name}/drain {"reason":…}
+//        /nodes/{name}/uncordon (ends a drain, too)
 #pragma once
 
 #include <grpcpp/channel.h>
