@@ -81,6 +81,22 @@ class AccessMatrixTest : public testing::ControlPlaneFixture {
     return FromGrpcStatus(writer->Finish());
   }
 
+  // A maintenance window of its own in a far year for each letter.
+  absl::Status ReserveFor(const std::string& prefix, char letter, const Caller& caller) {
+    fabric::v1::CreateReservationRequest request;
+    fabric::v1::Reservation& reservation = *request.mutable_reservation();
+    reservation.set_name(absl::StrCat(prefix, std::string(1, letter)));
+    reservation.set_kind(fabric::v1::MAINTENANCE);
+    reservation.add_nodes("node-a");
+    const absl::Time start =
+        clock_.Now() + absl::Hours(24 * (1000 + 10 * letter + (prefix == "made-" ? 5 : 0)));
+    reservation.set_start_unix_ms(absl::ToUnixMillis(start));
+    reservation.set_end_unix_ms(absl::ToUnixMillis(start + absl::Hours(1)));
+    fabric::v1::Reservation ignored;
+    return CallOver<NodeService>(caller.channel, &NodeService::Stub::CreateReservation, request,
+                                 caller.token, &ignored);
+  }
+
   std::vector<Caller> Callers() {
     const Channel person = ChannelAs("user", "cli");
     const std::vector<auth::v1::Role> roles = {
@@ -180,6 +196,9 @@ std::vector<Row> AccessMatrixTest::JobRows() {
       Unary<JobService, v1::GetJobRequest>(
           "GetJob", "VEDTSA. ....... XYZ J.NGC", Trace::kSilent, &JobService::Stub::GetJob,
           [this](v1::GetJobRequest& request) { request.set_id(job_); }),
+      Unary<JobService, v1::GetJobRequest>(
+          "ExplainJob", "VEDTSA. ....... XYZ J.NGC", Trace::kSilent, &JobService::Stub::ExplainJob,
+          [this](v1::GetJobRequest& request) { request.set_id(job_); }),
       // Lists are open to everybody who is authenticated and hold what each may view.
       Unary<JobService, v1::ListJobsRequest>("ListJobs", "VEDTSAI vedtsai XYZ JKNGC",
                                              Trace::kSilent, &JobService::Stub::ListJobs),
@@ -216,6 +235,36 @@ std::vector<Row> AccessMatrixTest::FabricRows() {
           "GetNode", "VEDTSA. vedtsa. XYZ JKNGC", Trace::kSilent, &NodeService::Stub::GetNode,
           [](v1::GetNodeRequest& request) { request.set_name("node-a"); }),
       // Nodes are the whole fabric's.
+      Unary<NodeService, v1::DrainNodeRequest>(
+          "DrainNode", "....... ....... X.Z .....", Trace::kAudited, &NodeService::Stub::DrainNode,
+          [](v1::DrainNodeRequest& request) { request.set_name("node-a"); }),
+      Unary<NodeService, v1::SetNodeLabelsRequest>("SetNodeLabels", "....... ....... X.Z .....",
+                                                   Trace::kAudited,
+                                                   &NodeService::Stub::SetNodeLabels,
+                                                   [](v1::SetNodeLabelsRequest& request) {
+                                                     request.set_name("node-a");
+                                                     (*request.mutable_set())["rack"] = "r1";
+                                                   }),
+      Unary<NodeService, v1::SetNodeSpareRequest>(
+          "SetNodeSpare", "....... ....... X.Z .....", Trace::kAudited,
+          &NodeService::Stub::SetNodeSpare,
+          [](v1::SetNodeSpareRequest& request) { request.set_name("node-a"); }),
+      {"CreateReservation", "....... ....... X.Z .....", Trace::kAudited,
+       [this](const Caller& caller) { return ReserveFor("made-", caller.letter, caller); }},
+      Unary<NodeService, v1::ListReservationsRequest>("ListReservations",
+                                                      "VEDTSA. vedtsa. XYZ JKNGC", Trace::kSilent,
+                                                      &NodeService::Stub::ListReservations),
+      {"DeleteReservation", "....... ....... X.Z .....", Trace::kAudited,
+       [this](const Caller& caller) {
+         // There is one for each caller.
+         const Caller root{'Z', "root", ChannelAs("user", "cli"), root_};
+         ReserveFor("window-", caller.letter, root).IgnoreError();
+         v1::DeleteReservationRequest request;
+         request.set_name(absl::StrCat("window-", std::string(1, caller.letter)));
+         v1::DeleteReservationResponse ignored;
+         return CallOver<NodeService>(caller.channel, &NodeService::Stub::DeleteReservation,
+                                      request, caller.token, &ignored);
+       }},
       Unary<NodeService, v1::SetNodeSchedulableRequest>(
           "SetNodeSchedulable", "....... ....... X.Z .....", Trace::kAudited,
           &NodeService::Stub::SetNodeSchedulable,
@@ -228,6 +277,16 @@ std::vector<Row> AccessMatrixTest::FabricRows() {
       Unary<QueueService, v1::SetQueueRequest>(
           "SetQueue", "....... ....... ..Z .....", Trace::kAudited, &QueueService::Stub::SetQueue,
           [](v1::SetQueueRequest& request) { request.mutable_queue()->set_project("retail/nlp"); }),
+      Unary<QueueService, v1::SetQueuesRequest>(
+          "SetQueues", "....... ....... ..Z .....", Trace::kAudited, &QueueService::Stub::SetQueues,
+          [](v1::SetQueuesRequest& request) { request.add_queues()->set_project("retail/old"); }),
+      Unary<QueueService, v1::DeleteQueueRequest>(
+          "DeleteQueue", "....... ....... ..Z .....", Trace::kAudited,
+          &QueueService::Stub::DeleteQueue,
+          [](v1::DeleteQueueRequest& request) { request.set_project("retail/old"); }),
+      Unary<QueueService, v1::GetFabricUsageRequest>("GetFabricUsage", "VEDTSAI vedtsai XYZ JKNGC",
+                                                     Trace::kSilent,
+                                                     &QueueService::Stub::GetFabricUsage),
       Unary<EndpointService, v1::DeployEndpointRequest>(
           "DeployEndpoint", "..D..A. ....... ..Z .....", Trace::kAudited,
           &EndpointService::Stub::DeployEndpoint,
