@@ -43,14 +43,18 @@ void DrawShape(Random& random, v1::JobSpec& spec) {
   if (random.Chance(0.6)) {
     const int64_t count = random.Between(1, 2);
     const bool both = random.Chance(0.5);
+    const int32_t share = random.Chance(0.3) ? static_cast<int32_t>(random.Between(1, 3)) * 250 : 0;
     for (const char* kind : {"gpu-a", "asic-b"}) {
       if (!both && random.Chance(0.5)) continue;
       v1::DeviceRequest* device = resources.add_devices();
       device->set_kind(kind);
-      device->set_count(static_cast<int32_t>(count));
+      device->set_count(static_cast<int32_t>(share > 0 ? 1 : count));
+      device->set_milli(share);
     }
   }
   if (random.Chance(0.2)) spec.set_spread(v1::NODE);
+  if (spec.gang() && spec.num_tasks() > 1 && random.Chance(0.3))
+    spec.set_num_tasks_min(static_cast<int32_t>(random.Between(1, spec.num_tasks() - 1)));
 }
 
 }  // namespace
@@ -74,6 +78,7 @@ void Workload::Begin(absl::Time until) {
   Repeat(absl::Seconds(60), until, [this] { RetryAny(); });
   Repeat(absl::Seconds(60), until, [this] { Cordon(); });
   Repeat(absl::Seconds(60), until, [this] { ChangeQuota(); });
+  Repeat(absl::Seconds(90), until, [this] { Drain(); });
 }
 
 v1::JobSpec Workload::DrawSpec(const std::string& request_id) {
@@ -84,7 +89,17 @@ v1::JobSpec Workload::DrawSpec(const std::string& request_id) {
   spec.set_kind("command");
   spec.add_command("/bin/true");
   DrawShape(random, spec);
-  spec.set_priority(static_cast<int32_t>(random.Between(0, 2)));
+  static constexpr const char* kClasses[] = {"high", "normal", "normal", "low", "idle"};
+  spec.set_priority_class(kClasses[random.Next() % std::size(kClasses)]);
+  if (random.Chance(0.3)) {
+    spec.mutable_preemption()->set_warning_signal(10);
+    spec.mutable_preemption()->set_warning_ms(random.Between(100, 3000));
+  }
+  if (!jobs_.empty() && random.Chance(0.15)) {
+    v1::Dependency* dependency = spec.add_depends_on();
+    dependency->set_job_id(random.Pick(jobs_));
+    dependency->set_condition(random.Chance(0.5) ? v1::AFTER_OK : v1::AFTER_ANY);
+  }
   spec.mutable_restart()->set_max_restarts(static_cast<int32_t>(random.Between(-1, 3)));
   spec.mutable_restart()->set_backoff_initial_ms(random.Between(100, 2000));
   spec.mutable_restart()->set_backoff_max_ms(4000);
@@ -179,6 +194,24 @@ void Workload::SetCordoned(const std::string& node, bool cordoned) {
         return core.sessions.SetSchedulable(request, user_);
       },
       [this](const absl::StatusOr<v1::Node>&) { --num_open_; });
+}
+
+// The node is put back into service by the next uncordon.
+void Workload::Drain() {
+  Random& random = world_->simulator().random();
+  v1::DrainNodeRequest request;
+  request.set_name(random.Pick(world_->machines())->name());
+  request.set_reason("maintenance");
+  request.set_deadline_ms(random.Between(1'000, 60'000));
+  cordoned_.insert(request.name());
+  ++num_open_;
+  world_->Call<bool>(
+      [this, request](ControllerCore& core) -> absl::StatusOr<bool> {
+        const absl::Status drained = core.nodes.Drain(request, user_);
+        if (!drained.ok()) return drained;
+        return true;
+      },
+      [this](const absl::StatusOr<bool>&) { --num_open_; });
 }
 
 void Workload::ChangeQuota() {

@@ -34,6 +34,7 @@ class Workload {
   void CancelAny();
   void RetryAny();
   void Cordon();
+  void Drain();
   void SetCordoned(const std::string& node, bool cordoned);
   void ChangeQuota();
   void CalmDown();
