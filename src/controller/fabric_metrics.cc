@@ -79,7 +79,7 @@ void SetNodes(const fabric::Controller& controller) {
 void SetEndpoints(const fabric::Controller& controller) {
   Values replicas = {{{{"state", "ready"}}, 0}, {{{"state", "wanted"}}, 0}};
   for (const fabric::v1::Endpoint& endpoint : controller.ListEndpoints()) {
-    replicas[{{"state", "wanted"}}] += endpoint.spec().replicas();
+    replicas[{{"state", "wanted"}}] += endpoint.replicas_wanted();
     for (const fabric::v1::Replica& replica : endpoint.replicas())
       replicas[{{"state", "ready"}}] += replica.ready() ? 1 : 0;
   }

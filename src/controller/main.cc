@@ -21,6 +21,7 @@
 #include "base/store/sqlite_store.h"
 #include "compute_fabric/controller/controller.h"
 #include "compute_fabric/controller/price_list.h"
+#include "compute_fabric/endpoints/device_choice.h"
 #include "controller/auth_service.h"
 #include "controller/fabric_metrics.h"
 #include "controller/free_address.h"
@@ -50,6 +51,7 @@ struct Flags {
   double lease_seconds = 5;
   double node_fence_seconds = 30;
   std::string prices;
+  std::vector<std::string> latency_classes;
   int job_retention_days = 30;
   double sandbox_share = fabric::ControllerOptions().sandbox_share;
 };
@@ -157,6 +159,8 @@ absl::Status Serve(const Flags& flags, const TlsCredentials& tls, const Certific
     ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.prices, 1 << 20));
     ASSIGN_OR_RETURN(options.policy.price_per_hour, fabric::ParsePrices(text, flags.prices));
   }
+  ASSIGN_OR_RETURN(options.latency_class_of_kind,
+                   fabric::ParseLatencyClasses(flags.latency_classes));
   ASSIGN_OR_RETURN(
       const std::unique_ptr<fabric::Controller> controller,
       fabric::Controller::Create(store, clock, options,
@@ -307,6 +311,8 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(0.5, 3600.0));
   app.add_option("--prices", flags.prices,
                  "what resources cost by the hour (YAML, prices: {cpu: 0.04, …})");
+  app.add_option("--latency-class", flags.latency_classes,
+                 "KIND=interactive|standard|batch: what was measured of a kind of device");
   app.add_option("--job-retention-days", flags.job_retention_days,
                  "finished jobs are deleted after so many days")
       ->check(CLI::Range(1, 36'500));

@@ -12,6 +12,7 @@
 #include "compute_fabric/controller/schedule_loop.h"
 #include "compute_fabric/controller/services.h"
 #include "compute_fabric/endpoints/endpoint_requests.h"
+#include "compute_fabric/endpoints/endpoint_scaler.h"
 #include "compute_fabric/endpoints/endpoint_view.h"
 #include "compute_fabric/endpoints/usage_ledger.h"
 #include "compute_fabric/jobs/job_spec.h"
@@ -53,11 +54,14 @@ struct Controller::Impl {
         metrics(&logs),
         jobs(&state, &schedule, &hooks, &options),
         queues(&state, &schedule, &hooks),
-        endpoints(&state, &jobs, &hooks),
+        scaler(&state),
+        endpoints(&state, &jobs, &hooks, &scaler, options.latency_class_of_kind),
         usage(&state),
         sessions(&state, &hooks, &options, &logs, &metrics),
         loop(&state, &schedule, &sessions, &logs, &options),
-        gate(options.streams_max) {}
+        gate(options.streams_max) {
+    loop.SetEndpointStep([this](absl::Time now) { return scaler.Step(now); });
+  }
 
   const ControllerOptions options;
   const ControllerHooks hooks;
@@ -67,6 +71,7 @@ struct Controller::Impl {
   MetricStore metrics;
   JobRequests jobs;
   QueueRequests queues;
+  EndpointScaler scaler;
   EndpointRequests endpoints;
   UsageLedger usage;
   NodeSessions sessions;
@@ -94,6 +99,7 @@ std::vector<grpc::Service*> Controller::services(const Authenticator* authentica
                            .queues = &impl_->queues,
                            .endpoints = &impl_->endpoints,
                            .usage = &impl_->usage,
+                           .scaler = &impl_->scaler,
                            .sessions = &impl_->sessions,
                            .logs = &impl_->logs,
                            .metrics = &impl_->metrics,

@@ -62,6 +62,7 @@ class EndpointServiceImpl final : public v1::EndpointService::Service {
                            v1::ReportUsageResponse* response) override {
     return ServeCall(deps_, *context, [&](const Identity& caller) -> absl::Status {
       RETURN_IF_ERROR(Require(deps_, caller, Permission::kGateway, "usage.report"));
+      RETURN_IF_ERROR(deps_.scaler->TakeLoads(*request));
       return Answer(deps_.usage->Report(*request), response);
     });
   }

@@ -15,6 +15,7 @@
 #include "compute_fabric/controller/node_sessions.h"
 #include "compute_fabric/controller/queue_requests.h"
 #include "compute_fabric/endpoints/endpoint_requests.h"
+#include "compute_fabric/endpoints/endpoint_scaler.h"
 #include "compute_fabric/endpoints/usage_ledger.h"
 #include "compute_fabric/joblog/log_store.h"
 #include "compute_fabric/joblog/metric_store.h"
@@ -48,6 +49,7 @@ struct ServiceDeps {
   QueueRequests* queues;
   EndpointRequests* endpoints;
   UsageLedger* usage;
+  EndpointScaler* scaler;
   NodeSessions* sessions;
   LogStore* logs;
   MetricStore* metrics;

@@ -6,6 +6,7 @@
 #include "base/ids.h"
 #include "base/status.h"
 #include "compute_fabric/endpoints/endpoint_view.h"
+#include "compute_fabric/endpoints/replica_count.h"
 #include "compute_fabric/jobs/job_spec.h"
 #include "compute_fabric/jobs/job_state.h"
 #include "compute_fabric/jobs/job_steps.h"
@@ -18,9 +19,12 @@ absl::Status NoSuchEndpoint(absl::string_view name) {
                                           "; `oneai endpoint list` shows what there is"));
 }
 
-// Whether the running job can go on: nothing differs but the number of replicas.
+// Whether the running job can go on: nothing differs but how many replicas there are.
 bool OnlyReplicasDiffer(v1::EndpointSpec a, const v1::EndpointSpec& b) {
   a.set_replicas(b.replicas());
+  a.set_replicas_min(b.replicas_min());
+  a.set_replicas_max(b.replicas_max());
+  a.set_target_in_flight(b.target_in_flight());
   a.set_model(b.model());  // compared as resolved
   return google::protobuf::util::MessageDifferencer::Equals(a, b);
 }
@@ -59,6 +63,7 @@ absl::StatusOr<v1::Endpoint> EndpointRequests::DeployChecked(
     return absl::FailedPreconditionError("this controller has no model registry");
   ASSIGN_OR_RETURN(const ResolvedModel model, hooks_->resolve_model(spec.model(), caller));
   const Record<v1::Endpoint> before = state_->endpoints().Find(spec.name());
+  int num_before = 0;
   if (before.value != nullptr) {
     if (before.value->state() == v1::DELETING) {
       return absl::FailedPreconditionError(
@@ -68,8 +73,9 @@ absl::StatusOr<v1::Endpoint> EndpointRequests::DeployChecked(
     const bool alive = job.value != nullptr && !IsFinished(job.value->state());
     if (alive && before.value->resolved_model() == model.name_at_version &&
         OnlyReplicasDiffer(before.value->spec(), spec)) {
-      return Scale(spec, *before.value, model);
+      return Scale(spec, *before.value, *job.value);
     }
+    if (alive) num_before = ReplicasWanted(*job.value);
   }
   v1::Endpoint endpoint;
   *endpoint.mutable_spec() = spec;
@@ -79,7 +85,8 @@ absl::StatusOr<v1::Endpoint> EndpointRequests::DeployChecked(
   v1::SubmitJobRequest submit;
   submit.set_request_id(absl::StrCat(
       "deploy:", request.request_id().empty() ? NewId("") : request.request_id().substr(0, 120)));
-  *submit.mutable_spec() = ServeJobSpec(spec, model);
+  ASSIGN_OR_RETURN(*submit.mutable_spec(),
+                   MakeJobSpec(spec, model, ReplicasToStartWith(spec, num_before)));
   const absl::StatusOr<v1::SubmitJobResponse> submitted =
       jobs_->SubmitChecked(submit, caller, &endpoint, before.revision);
   if (absl::IsAborted(submitted.status())) {
@@ -93,19 +100,48 @@ absl::StatusOr<v1::Endpoint> EndpointRequests::DeployChecked(
   return Describe(*after.value);
 }
 
+absl::StatusOr<v1::JobSpec> EndpointRequests::MakeJobSpec(const v1::EndpointSpec& spec,
+                                                          const ResolvedModel& model,
+                                                          int num_replicas) const {
+  v1::JobSpec job = ServeJobSpec(spec, model, num_replicas);
+  const bool chooses = spec.latency_class() != v1::LATENCY_CLASS_UNSPECIFIED;
+  if (chooses && spec.resources().devices().empty()) {
+    const std::vector<Record<v1::Node>> records = state_->nodes().All();
+    std::vector<const v1::Node*> nodes;
+    for (const Record<v1::Node>& node : records) nodes.push_back(node.value.get());
+    ASSIGN_OR_RETURN(const std::vector<v1::DeviceRequest> devices,
+                     ChooseDevices(spec.latency_class(), spec.resources(), KindsOf(nodes),
+                                   state_->prices(), measured_));
+    job.mutable_resources()->mutable_devices()->Assign(devices.begin(), devices.end());
+  }
+  if (IsScaled(spec)) RETURN_IF_ERROR(CheckMost(job, spec));
+  return job;
+}
+
+absl::Status EndpointRequests::CheckMost(v1::JobSpec job, const v1::EndpointSpec& spec) const {
+  job.set_num_tasks(spec.replicas_max());
+  return Annotate(jobs_->CheckFits(job), "replicas_max");
+}
+
 absl::StatusOr<v1::Endpoint> EndpointRequests::Scale(const v1::EndpointSpec& spec,
                                                      const v1::Endpoint& before,
-                                                     const ResolvedModel& model) {
-  RETURN_IF_ERROR(jobs_->CheckFits(ServeJobSpec(spec, model)));
+                                                     const v1::Job& running) {
+  const int replicas = ReplicasToStartWith(spec, ReplicasWanted(running));
+  if (IsScaled(spec)) {
+    RETURN_IF_ERROR(CheckMost(running.spec(), spec));
+  } else {
+    v1::JobSpec fixed = running.spec();
+    fixed.set_num_tasks(replicas);
+    RETURN_IF_ERROR(jobs_->CheckFits(fixed));
+  }
   RETURN_IF_ERROR(state_
                       ->UpdateJob(before.job_id(),
                                   [&](v1::Job& job, EventDrafts& events) {
-                                    if (!ApplyScale(job, spec.replicas())) return false;
+                                    if (!SetReplicasWanted(job, replicas)) return false;
                                     Advance(job, state_->Now(), events);
-                                    events.push_back(
-                                        {"endpoint.scaled", spec.name(),
-                                         absl::StrCat("to ", spec.replicas(), " replicas"),
-                                         "info"});
+                                    events.push_back({"endpoint.scaled", spec.name(),
+                                                      absl::StrCat("to ", replicas, " replicas"),
+                                                      "info"});
                                     return true;
                                   })
                       .status());
@@ -143,8 +179,11 @@ absl::Status EndpointRequests::Delete(const std::string& name, const Identity& c
 }
 
 v1::Endpoint EndpointRequests::Describe(const v1::Endpoint& endpoint) const {
-  return DescribeEndpoint(endpoint, state_->jobs().Find(endpoint.job_id()).value.get(),
-                          state_->nodes());
+  v1::Endpoint described = DescribeEndpoint(
+      endpoint, state_->jobs().Find(endpoint.job_id()).value.get(), state_->nodes());
+  if (scaler_ != nullptr && IsScaled(endpoint.spec()))
+    described.set_scaling_reason(scaler_->ReasonOf(endpoint.spec().name()));
+  return described;
 }
 
 absl::StatusOr<v1::Endpoint> EndpointRequests::Get(const std::string& name,

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -13,17 +14,26 @@
 #include "compute_fabric/controller/fabric_state.h"
 #include "compute_fabric/controller/hooks.h"
 #include "compute_fabric/controller/job_requests.h"
+#include "compute_fabric/endpoints/device_choice.h"
+#include "compute_fabric/endpoints/endpoint_scaler.h"
 
 namespace oneai::fabric {
 
 // Thread-safe. The pointers must outlive it.
 class EndpointRequests {
  public:
-  EndpointRequests(FabricState* state, JobRequests* jobs, const ControllerHooks* hooks)
-      : state_(state), jobs_(jobs), hooks_(hooks) {}
+  // `scaler` says why endpoints have as many replicas as they have; null: nothing is said.
+  EndpointRequests(FabricState* state, JobRequests* jobs, const ControllerHooks* hooks,
+                   const EndpointScaler* scaler = nullptr, LatencyClassOfKind measured = {})
+      : state_(state),
+        jobs_(jobs),
+        hooks_(hooks),
+        scaler_(scaler),
+        measured_(std::move(measured)) {}
 
-  // See EndpointService.DeployEndpoint. An endpoint of that name is changed: if only the number of
-  // replicas differs, in place; otherwise its job is stopped and a new one placed.
+  // See EndpointService.DeployEndpoint. Without devices of its own it gets those that meet its
+  // latency class (device_choice.h). An endpoint of that name is changed: if only the number of
+  // replicas differs, or its bounds, in place; otherwise its job is stopped and a new one placed.
   // FailedPrecondition: it is being deleted.
   absl::StatusOr<v1::Endpoint> Deploy(const v1::DeployEndpointRequest& request,
                                       const Identity& caller);
@@ -37,7 +47,12 @@ class EndpointRequests {
   absl::StatusOr<v1::Endpoint> DeployChecked(const v1::DeployEndpointRequest& request,
                                              const Identity& caller);
   absl::StatusOr<v1::Endpoint> Scale(const v1::EndpointSpec& spec, const v1::Endpoint& before,
-                                     const ResolvedModel& model);
+                                     const v1::Job& job);
+  // InvalidArgument: the most replicas that the endpoint may have can never run.
+  absl::Status CheckMost(v1::JobSpec job, const v1::EndpointSpec& spec) const;
+  // The job of the endpoint, with its devices chosen. Errors of ChooseDevices and CheckMost.
+  absl::StatusOr<v1::JobSpec> MakeJobSpec(const v1::EndpointSpec& spec, const ResolvedModel& model,
+                                          int num_replicas) const;
   absl::Status CheckDeployRight(const std::string& name, const std::string& project,
                                 const Identity& caller) const;
   v1::Endpoint Describe(const v1::Endpoint& endpoint) const;
@@ -45,6 +60,8 @@ class EndpointRequests {
   FabricState* const state_;
   JobRequests* const jobs_;
   const ControllerHooks* const hooks_;
+  const EndpointScaler* const scaler_;
+  const LatencyClassOfKind measured_;
 };
 
 }  // namespace oneai::fabric

@@ -6,11 +6,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "compute_fabric/endpoints/replica_count.h"
 #include "compute_fabric/jobs/job_spec.h"
 #include "compute_fabric/jobs/job_state.h"
 
 namespace oneai::fabric {
 namespace {
+
+constexpr int kReplicasMax = 1024;
 
 absl::Status InRange(const char* field, int64_t value, int64_t min, int64_t max) {
   if (value >= min && value <= max) return absl::OkStatus();
@@ -19,9 +22,38 @@ absl::Status InRange(const char* field, int64_t value, int64_t min, int64_t max)
                                                  std::clamp(value, min, max)));
 }
 
+absl::Status ValidateReplicas(const v1::EndpointSpec& spec) {
+  if (!IsScaled(spec)) {
+    RETURN_IF_ERROR(InRange("replicas_max", spec.replicas_max(), 0, kReplicasMax));
+    if (spec.replicas_min() != 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("replicas_min: ", spec.replicas_min(),
+                       " is for endpoints that are scaled and replicas_max is 0; the nearest valid "
+                       "value is 0, or replicas_max ",
+                       std::clamp(spec.replicas_min(), 1, kReplicasMax)));
+    }
+    return InRange("replicas", spec.replicas(), 1, kReplicasMax);
+  }
+  RETURN_IF_ERROR(InRange("replicas_max", spec.replicas_max(), 1, kReplicasMax));
+  RETURN_IF_ERROR(InRange("replicas_min", spec.replicas_min(), 1, spec.replicas_max()));
+  if (spec.replicas() == 0) return absl::OkStatus();
+  return InRange("replicas", spec.replicas(), spec.replicas_min(), spec.replicas_max());
+}
+
+absl::Status ValidateScaling(const v1::EndpointSpec& spec) {
+  RETURN_IF_ERROR(ValidateReplicas(spec));
+  if (!v1::LatencyClass_IsValid(spec.latency_class()))
+    return absl::InvalidArgumentError("latency_class: must be INTERACTIVE, STANDARD or BATCH");
+  const double target = spec.target_in_flight();
+  if (target == 0 || (target >= 0.1 && target <= 4096)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("target_in_flight: must be 0.1 to 4096; the nearest valid value is ",
+                   target > 4096 ? "4096" : "0 (the default)"));
+}
+
 v1::EndpointState StateOf(const v1::Endpoint& endpoint, const v1::Job* job, int num_ready) {
   if (endpoint.state() == v1::DELETING) return v1::DELETING;
-  if (num_ready >= endpoint.spec().replicas()) return v1::SERVING;
+  if (num_ready >= endpoint.replicas_wanted()) return v1::SERVING;
   if (num_ready > 0) return v1::DEGRADED;
   const bool coming = job != nullptr && !IsFinished(job->state()) && job->num_restarts() == 0;
   return coming ? v1::DEPLOYING : v1::UNAVAILABLE;
@@ -36,7 +68,7 @@ absl::Status ValidateEndpointSpec(const v1::EndpointSpec& spec) {
     return absl::InvalidArgumentError(
         "model: name a model, for example retail/shakespeare or retail/shakespeare@2");
   }
-  RETURN_IF_ERROR(InRange("replicas", spec.replicas(), 1, 1024));
+  RETURN_IF_ERROR(ValidateScaling(spec));
   RETURN_IF_ERROR(ValidateResources(spec.resources()));
   RETURN_IF_ERROR(InRange("max_context_tokens", spec.max_context_tokens(), 0, 1 << 20));
   RETURN_IF_ERROR(InRange("max_running_sequences", spec.max_running_sequences(), 0, 4096));
@@ -47,15 +79,16 @@ absl::Status ValidateEndpointSpec(const v1::EndpointSpec& spec) {
   return absl::OkStatus();
 }
 
-v1::JobSpec ServeJobSpec(const v1::EndpointSpec& spec, const ResolvedModel& model) {
+v1::JobSpec ServeJobSpec(const v1::EndpointSpec& spec, const ResolvedModel& model,
+                         int num_replicas) {
   v1::JobSpec job;
   job.set_name(spec.name());
   job.set_project(spec.project());
   job.set_kind("serve");
-  job.set_num_tasks(spec.replicas());
+  job.set_num_tasks(num_replicas);
   *job.mutable_resources() = spec.resources();
   job.mutable_resources()->set_num_ports(1);
-  job.set_spread(v1::NODE);
+  job.set_spread(v1::SPREAD_RACK);
   job.set_long_running(true);
   job.mutable_restart()->set_max_restarts(-1);
   (*job.mutable_labels())[kEndpointLabel] = spec.name();
@@ -76,6 +109,8 @@ v1::Endpoint DescribeEndpoint(const v1::Endpoint& endpoint, const v1::Job* job,
   v1::Endpoint described = endpoint;
   described.clear_replicas();
   described.set_message("");
+  described.set_replicas_wanted(job == nullptr ? ReplicasToStartWith(endpoint.spec(), 0)
+                                               : ReplicasWanted(*job));
   int num_ready = 0;
   if (job != nullptr) {
     for (const v1::Task& task : job->tasks()) {
@@ -91,10 +126,10 @@ v1::Endpoint DescribeEndpoint(const v1::Endpoint& endpoint, const v1::Job* job,
       replica->set_ready(task.ready() && node.value != nullptr && node.value->state() != v1::LOST);
       num_ready += replica->ready() ? 1 : 0;
     }
-    if (num_ready < endpoint.spec().replicas())
+    if (num_ready < described.replicas_wanted())
       described.set_message(absl::StrJoin(job->reasons(), "; "));
   }
-  described.set_state(StateOf(endpoint, job, num_ready));
+  described.set_state(StateOf(described, job, num_ready));
   return described;
 }
 

@@ -16,11 +16,13 @@ namespace oneai::fabric {
 absl::Status ValidateEndpointSpec(const v1::EndpointSpec& spec);
 
 // The job of kind "serve" whose tasks are the endpoint's replicas: restarts without limit, spread
-// over nodes, one port each, settings of oneai-serve as config_json.
-v1::JobSpec ServeJobSpec(const v1::EndpointSpec& spec, const ResolvedModel& model);
+// over racks and then nodes, one port each, settings of oneai-serve as config_json. Its devices are
+// those of the spec.
+v1::JobSpec ServeJobSpec(const v1::EndpointSpec& spec, const ResolvedModel& model,
+                         int num_replicas);
 
-// The stored endpoint with state, replicas and message derived from its job (null: none) and the
-// nodes.
+// The stored endpoint with state, replicas, their wanted number and message derived from its job
+// (null: none) and the nodes.
 v1::Endpoint DescribeEndpoint(const v1::Endpoint& endpoint, const v1::Job* job,
                               const VersionedTable<v1::Node>& nodes);
 

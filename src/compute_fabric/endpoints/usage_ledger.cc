@@ -15,7 +15,8 @@ constexpr int kTriesMax = 16;
 
 absl::Status Validate(const v1::ReportUsageRequest& request) {
   RETURN_IF_ERROR(ValidateName("gateway", request.gateway()));
-  if (request.sequence() < 1) return absl::InvalidArgumentError("sequence: must be at least 1");
+  if (request.sequence() < 0 || (request.sequence() == 0 && request.deltas_size() > 0))
+    return absl::InvalidArgumentError("sequence: must be at least 1 with deltas, 0 without");
   if (request.deltas_size() > kDeltasMax) {
     return absl::InvalidArgumentError(absl::StrCat("deltas: at most ", kDeltasMax, " in a report"));
   }
@@ -44,6 +45,7 @@ void Add(const v1::UsageRecord& delta, v1::UsageRecord& total) {
 
 absl::StatusOr<v1::ReportUsageResponse> UsageLedger::Report(const v1::ReportUsageRequest& request) {
   RETURN_IF_ERROR(Validate(request));
+  if (request.sequence() == 0) return v1::ReportUsageResponse();  // loads only
   absl::StatusOr<v1::ReportUsageResponse> response = TryReport(request);
   // Gateways that report at once touch the same totals.
   for (int i = 0; i < kTriesMax && absl::IsAborted(response.status()); ++i)

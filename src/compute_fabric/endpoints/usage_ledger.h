@@ -17,9 +17,9 @@ class UsageLedger {
  public:
   explicit UsageLedger(FabricState* state) : state_(state) {}
 
-  // Adds the deltas if `request.sequence` is above the gateway's last; otherwise they have been
-  // added. Returns the last sequence. InvalidArgument: names or numbers out of bounds. Aborted: too
-  // many reports at once; retry.
+  // Adds the deltas (a report of sequence 0 has none) if `request.sequence` is above the gateway's
+  // last; otherwise they have been added. Returns the last sequence. InvalidArgument: names or
+  // numbers out of bounds. Aborted: too many reports at once; retry.
   absl::StatusOr<v1::ReportUsageResponse> Report(const v1::ReportUsageRequest& request);
 
   // Records of the units that the caller may see.

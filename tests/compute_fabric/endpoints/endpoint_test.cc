@@ -71,7 +71,9 @@ TEST_F(EndpointTest, ADeadReplicaDegradesAndComesBack) {
   Rounds(3);
   Ready(true);
   Rounds(1);
-  Agent("node-b").Exit(Now().job_id(), Now().replicas(1).index(), 1);
+  const v1::Endpoint before = Now();
+  const v1::Replica& dying = before.replicas(1);
+  ASSERT_TRUE(Agent(dying.node()).Exit(before.job_id(), dying.index(), 1));
   Rounds(1);
   EXPECT_EQ(Now().state(), v1::DEGRADED);
   Rounds(5);
