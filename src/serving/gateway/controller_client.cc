@@ -64,13 +64,31 @@ void UsageReporter::Stop() {
   ReportAll().IgnoreError();
 }
 
+absl::StatusOr<int64_t> UsageReporter::Send(const fabric::v1::ReportUsageRequest& request) {
+  grpc::ClientContext context;
+  PrepareContext(context, absl::Seconds(5));
+  fabric::v1::ReportUsageResponse response;
+  RETURN_IF_ERROR(FromGrpcStatus(stub_->ReportUsage(&context, request, &response)));
+  return response.last_sequence();
+}
+
 absl::Status UsageReporter::ReportAll() {
+  // The load goes with every report, for each one replaces what the controller knew of it; a report
+  // of sequence 0 has nothing else.
+  fabric::v1::ReportUsageRequest request;
+  request.set_gateway(journal_->gateway_id());
+  for (const auto& [endpoint, mean] : load_->Read()) {
+    fabric::v1::EndpointLoad& load = *request.add_loads();
+    load.set_endpoint(endpoint);
+    load.set_requests_in_flight(mean.in_flight);
+    load.set_requests_queued(mean.queued);
+  }
   while (true) {
     ASSIGN_OR_RETURN(const std::optional<UsageBatch> batch, journal_->NextBatch());
-    if (!batch.has_value()) return absl::OkStatus();
-    fabric::v1::ReportUsageRequest request;
-    request.set_gateway(journal_->gateway_id());
+    if (!batch.has_value())
+      return request.sequence() > 0 ? absl::OkStatus() : Send(request).status();
     request.set_sequence(batch->sequence);
+    request.clear_deltas();
     for (const UsageDelta& delta : batch->deltas) {
       fabric::v1::UsageRecord& record = *request.add_deltas();
       record.set_business_unit(delta.business_unit);
@@ -80,14 +98,10 @@ absl::Status UsageReporter::ReportAll() {
       record.set_completion_tokens(delta.completion_tokens);
       record.set_errors(delta.errors);
     }
-    grpc::ClientContext context;
-    PrepareContext(context, absl::Seconds(5));
-    fabric::v1::ReportUsageResponse response;
-    RETURN_IF_ERROR(FromGrpcStatus(stub_->ReportUsage(&context, request, &response)));
-    if (response.last_sequence() < batch->sequence) {
+    ASSIGN_OR_RETURN(const int64_t last_sequence, Send(request));
+    if (last_sequence < batch->sequence) {
       return absl::UnavailableError(absl::StrCat("the controller did not take usage batch ",
-                                                 batch->sequence, "; its last is ",
-                                                 response.last_sequence()));
+                                                 batch->sequence, "; its last is ", last_sequence));
     }
     RETURN_IF_ERROR(journal_->Acknowledge(batch->sequence));
   }

@@ -15,6 +15,7 @@
 #include "base/auth/pki.h"
 #include "serving/gateway/endpoint_directory.h"
 #include "serving/gateway/identity_cache.h"
+#include "serving/gateway/load_meter.h"
 #include "serving/gateway/usage_journal.h"
 
 namespace oneai::serving {
@@ -26,25 +27,27 @@ IdentityCache::Resolver NewIdentityResolver(std::shared_ptr<grpc::Channel> contr
 // one.
 EndpointDirectory::Connector NewReplicaConnector(const TlsCredentials& tls);
 
-// Brings usage batches to the controller, once a second. Start() to Stop(), which tries a last
-// time.
+// Brings usage batches and the present load to the controller, once a second. Start() to Stop(),
+// which tries a last time.
 class UsageReporter {
  public:
-  // `journal` must outlive it.
-  UsageReporter(std::shared_ptr<grpc::Channel> controller, UsageJournal* journal)
-      : stub_(fabric::v1::EndpointService::NewStub(controller)), journal_(journal) {}
+  // `journal` and `load` must outlive it.
+  UsageReporter(std::shared_ptr<grpc::Channel> controller, UsageJournal* journal, LoadMeter* load)
+      : stub_(fabric::v1::EndpointService::NewStub(controller)), journal_(journal), load_(load) {}
   ~UsageReporter() { Stop(); }
   void Start();
   void Stop();
 
-  // Reports everything that waits. Unavailable: tried again later; nothing is lost.
+  // Reports everything that waits, and the load. Unavailable: tried again later; no usage is lost.
   absl::Status ReportAll();
 
  private:
   void Loop();
+  absl::StatusOr<int64_t> Send(const fabric::v1::ReportUsageRequest& request);
 
   const std::unique_ptr<fabric::v1::EndpointService::Stub> stub_;
   UsageJournal* const journal_;
+  LoadMeter* const load_;
   absl::Mutex mu_;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   std::thread thread_;

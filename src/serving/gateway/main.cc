@@ -135,10 +135,11 @@ absl::Status RunGateway(const GatewayFlags& flags) {
   TenantLimits limits(flags.limits);
   GenerationRelay relay(&directory, Clock::Real());
   GatewayMetrics metrics(MetricsRegistry());
-  UsageReporter reporter(controller, usage.get());
+  LoadMeter load(Clock::Real());
+  UsageReporter reporter(controller, usage.get(), &load);
   reporter.Start();
   RequestPipeline pipeline(
-      {&identities, &limits, &directory, &relay, usage.get(), &metrics, Clock::Real()});
+      {&identities, &limits, &directory, &relay, usage.get(), &metrics, &load, Clock::Real()});
   const absl::Status status = Serve(flags, tls, pipeline);
   reporter.Stop();
   watch.Stop();

@@ -50,11 +50,13 @@ class RequestPipeline::Account {
     record_.api =
         std::holds_alternative<inference::v1::ChatRequest>(request) ? "chat" : "completion";
     parts_.metrics->Begin(record_.model);
+    parts_.load->Begin(record_.model);
   }
 
   void OnChunk(const inference::v1::GenerationChunk& chunk) {
     if (record_.first_token == absl::InfiniteDuration() && chunk.token_ids_size() > 0) {
       record_.first_token = parts_.clock->Now() - started_;
+      parts_.load->FirstToken(record_.model);
     }
     // A stream that breaks off has no usage; the tokens seen are what is known.
     record_.completion_tokens += chunk.token_ids_size();
@@ -72,6 +74,7 @@ class RequestPipeline::Account {
     record_.total = parts_.clock->Now() - started_;
     if (!status.ok()) record_.finish_reason.clear();
     parts_.metrics->End(record_);
+    parts_.load->End(record_.model, record_.first_token != absl::InfiniteDuration());
     parts_.limits->Spend(tenant_, record_.prompt_tokens + record_.completion_tokens,
                          parts_.clock->Now());
     const bool is_error = !status.ok() && !absl::IsCancelled(status);

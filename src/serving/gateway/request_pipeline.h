@@ -15,6 +15,7 @@
 #include "serving/gateway/gateway_metrics.h"
 #include "serving/gateway/generation_relay.h"
 #include "serving/gateway/identity_cache.h"
+#include "serving/gateway/load_meter.h"
 #include "serving/gateway/tenant_limits.h"
 #include "serving/gateway/usage_journal.h"
 
@@ -28,6 +29,7 @@ struct PipelineParts {
   GenerationRelay* relay;
   UsageJournal* usage;
   GatewayMetrics* metrics;
+  LoadMeter* load;
   const Clock* clock;
 };
 

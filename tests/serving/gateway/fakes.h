@@ -65,6 +65,7 @@ class FakeEndpointService final : public fabric::v1::EndpointService::Service {
   grpc::Status ReportUsage(grpc::ServerContext*, const fabric::v1::ReportUsageRequest* request,
                            fabric::v1::ReportUsageResponse* response) override {
     absl::MutexLock lock(&mu_);
+    loads_.assign(request->loads().begin(), request->loads().end());
     int64_t& last = last_sequence_[request->gateway()];
     if (request->sequence() > last) {
       last = request->sequence();
@@ -93,6 +94,14 @@ class FakeEndpointService final : public fabric::v1::EndpointService::Service {
     }
     ++revision_;
   }
+  // As the last report says; an endpoint that it does not name has no load.
+  fabric::v1::EndpointLoad Load(const std::string& endpoint) {
+    absl::MutexLock lock(&mu_);
+    for (const fabric::v1::EndpointLoad& load : loads_) {
+      if (load.endpoint() == endpoint) return load;
+    }
+    return {};
+  }
   fabric::v1::UsageRecord Usage(const std::string& unit_and_model) {
     absl::MutexLock lock(&mu_);
     return usage_[unit_and_model];
@@ -103,6 +112,7 @@ class FakeEndpointService final : public fabric::v1::EndpointService::Service {
   int64_t revision_ ABSL_GUARDED_BY(mu_) = 0;
   fabric::v1::ListEndpointsResponse endpoints_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, int64_t> last_sequence_ ABSL_GUARDED_BY(mu_);
+  std::vector<fabric::v1::EndpointLoad> loads_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, fabric::v1::UsageRecord> usage_ ABSL_GUARDED_BY(mu_);
 };
 

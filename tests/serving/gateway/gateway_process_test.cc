@@ -335,6 +335,21 @@ TEST_F(GatewayProcessTest, ADeadlineReachesTheReplica) {
   EXPECT_TRUE(Eventually([&] { return TotalCancelled() == 1; }));
 }
 
+TEST_F(GatewayProcessTest, TellsTheControllerItsLoad) {
+  StartGateway();
+  auto context = WithKey();
+  inference::v1::CompletionRequest request;
+  request.set_model("shakespeare");
+  request.set_text("hang");
+  auto reader = stub_->CompleteStream(context.get(), request);
+  inference::v1::GenerationChunk chunk;
+  ASSERT_TRUE(reader->Read(&chunk));
+  EXPECT_TRUE(Eventually([&] { return endpoints_.Load("shakespeare").requests_in_flight() > 0; }));
+  context->TryCancel();
+  reader->Finish();
+  EXPECT_TRUE(Eventually([&] { return endpoints_.Load("shakespeare").requests_in_flight() == 0; }));
+}
+
 TEST_F(GatewayProcessTest, UsageSurvivesAKillAndIsCountedOnce) {
   StartGateway();
   EXPECT_EQ(Complete("x").status, 200);
