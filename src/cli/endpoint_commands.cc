@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <iostream>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/ids.h"
@@ -19,7 +20,11 @@ using inference::v1::InferenceService;
 
 struct DeployFlags {
   std::string name, model, project, dtype = "bf16";
-  int replicas = 1;
+  int replicas = 0;  // 0: one, or the least of a scaled endpoint
+  int replicas_min = 0;
+  int replicas_max = 0;
+  double target_in_flight = 0;
+  std::string latency;
   double cpus = 1;
   double memory_gib = 1;
   int max_context_tokens = 0;
@@ -28,15 +33,32 @@ struct DeployFlags {
   std::vector<std::string> devices;
 };
 
+bool IsScaled(const Endpoint& endpoint) { return endpoint.spec().replicas_max() > 0; }
+
+std::string ScaleWords(const Endpoint& endpoint) {
+  if (!IsScaled(endpoint)) return "fixed";
+  return absl::StrCat(endpoint.spec().replicas_min(), "-", endpoint.spec().replicas_max());
+}
+
+// Why it has as many replicas as it has, and why some are missing.
+std::string WhyWords(const Endpoint& endpoint) {
+  if (endpoint.scaling_reason().empty()) return endpoint.message();
+  if (endpoint.message().empty()) return endpoint.scaling_reason();
+  return absl::StrCat(endpoint.scaling_reason(), "; ", endpoint.message());
+}
+
 void PrintEndpoint(const Endpoint& endpoint) {
   std::cout << "name:   " << Printable(endpoint.spec().name())
             << "\nmodel:  " << Printable(endpoint.resolved_model())
             << "\nstate:  " << EndpointState_Name(endpoint.state())
-            << "\njob:    " << endpoint.job_id() << "\n";
+            << "\njob:    " << endpoint.job_id() << "\nwanted: " << endpoint.replicas_wanted()
+            << " (" << ScaleWords(endpoint) << ")\n";
+  if (!endpoint.scaling_reason().empty())
+    std::cout << "why:    " << Printable(endpoint.scaling_reason()) << "\n";
   if (!endpoint.message().empty()) std::cout << "note:   " << Printable(endpoint.message()) << "\n";
-  Table table({"REPLICA", "NODE", "ADDRESS", "READY"});
+  Table table({"REPLICA", "NODE", "ADDRESS", "DEVICE", "READY"});
   for (const fabric::v1::Replica& replica : endpoint.replicas()) {
-    table.Add({absl::StrCat(replica.index()), replica.node(), replica.address(),
+    table.Add({absl::StrCat(replica.index()), replica.node(), replica.address(), replica.device(),
                replica.ready() ? "yes" : "no"});
   }
   std::cout << table.ToString();
@@ -73,7 +95,15 @@ int Deploy(const CommandContext& context, const DeployFlags& flags) {
   spec.set_name(flags.name);
   spec.set_model(flags.model);
   spec.set_project(flags.project);
-  spec.set_replicas(flags.replicas);
+  const bool scaled = flags.replicas_min > 0 || flags.replicas_max > 0;
+  spec.set_replicas(flags.replicas > 0 || scaled ? flags.replicas : 1);
+  spec.set_replicas_min(scaled ? std::max(flags.replicas_min, 1) : 0);
+  spec.set_replicas_max(flags.replicas_max);
+  spec.set_target_in_flight(flags.target_in_flight);
+  fabric::v1::LatencyClass latency = fabric::v1::LATENCY_CLASS_UNSPECIFIED;
+  if (!flags.latency.empty())
+    fabric::v1::LatencyClass_Parse(absl::AsciiStrToUpper(flags.latency), &latency);
+  spec.set_latency_class(latency);
   spec.set_dtype(flags.dtype);
   spec.set_max_context_tokens(flags.max_context_tokens);
   spec.set_max_running_sequences(flags.max_running_sequences);
@@ -105,11 +135,25 @@ void AddDeploy(CLI::App& endpoint, CommandContext& context) {
   deploy->add_option("--model", flags->model, "registry reference: name, name@version, name@alias")
       ->required();
   deploy->add_option("--project", flags->project, "<business unit>/<project>")->required();
-  deploy->add_option("--replicas", flags->replicas, "replicas")->check(CLI::Range(1, 1000));
+  deploy->add_option("--replicas", flags->replicas, "replicas; of a scaled endpoint, to begin with")
+      ->check(CLI::Range(1, 1000));
+  deploy->add_option("--replicas-min", flags->replicas_min, "with --replicas-max: scaled by load")
+      ->check(CLI::Range(1, 1000));
+  deploy->add_option("--replicas-max", flags->replicas_max, "never more than these")
+      ->check(CLI::Range(1, 1000));
+  deploy
+      ->add_option("--target-in-flight", flags->target_in_flight,
+                   "requests per replica that scaling aims at")
+      ->check(CLI::PositiveNumber);
+  deploy
+      ->add_option("--latency", flags->latency,
+                   "interactive, standard or batch: on the cheapest devices that are fast enough")
+      ->check(CLI::IsMember({"interactive", "standard", "batch"}));
   deploy->add_option("--cpus", flags->cpus, "cores of a replica")->check(CLI::PositiveNumber);
   deploy->add_option("--memory-gib", flags->memory_gib, "GiB of a replica")
       ->check(CLI::PositiveNumber);
-  deploy->add_option("--device", flags->devices, "device kinds it may run on, best first");
+  deploy->add_option("--device", flags->devices,
+                     "device kinds it may run on, best first; they win over --latency");
   deploy->add_option("--dtype", flags->dtype, "bf16 or f32")->check(CLI::IsMember({"bf16", "f32"}));
   deploy->add_option("--max-context-tokens", flags->max_context_tokens, "0: the model's own");
   deploy->add_option("--max-running-sequences", flags->max_running_sequences,
@@ -127,14 +171,14 @@ int ListEndpoints(const CommandContext& context) {
     std::cout << ToJson(*list);
     return kExitOk;
   }
-  Table table({"NAME", "MODEL", "STATE", "READY", "JOB", "AGE"});
+  Table table({"NAME", "MODEL", "STATE", "READY", "SCALE", "JOB", "AGE", "WHY"});
   for (const Endpoint& endpoint : list->endpoints()) {
     const auto ready = std::count_if(endpoint.replicas().begin(), endpoint.replicas().end(),
                                      [](const auto& r) { return r.ready(); });
     table.Add({endpoint.spec().name(), endpoint.resolved_model(),
                EndpointState_Name(endpoint.state()),
-               absl::StrCat(ready, "/", endpoint.spec().replicas()), endpoint.job_id(),
-               Age(endpoint.created(), absl::Now())});
+               absl::StrCat(ready, "/", endpoint.replicas_wanted()), ScaleWords(endpoint),
+               endpoint.job_id(), Age(endpoint.created(), absl::Now()), WhyWords(endpoint)});
   }
   std::cout << table.ToString();
   return kExitOk;
