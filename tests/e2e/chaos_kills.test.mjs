@@ -100,21 +100,37 @@ class Load {
   }
 }
 
+// As `eventually`, but looking more often: what it takes is measured.
+async function soon(what, check) {
+  const deadline = Date.now() + 60_000;
+  while (Date.now() < deadline) {
+    if (await check().catch(() => false)) return;
+    await sleep(20);
+  }
+  throw new Error(`${what} did not happen within a minute`);
+}
+
 // What has to be true again after a victim's death, as a promise; asked for before the kill.
 async function recoveryOf(load, victim) {
   const { fabric } = load;
-  if (victim.role === "controller") return () => eventually("an answer", () => fabric.cli("node", "list"));
+  if (victim.role === "controller") return () => soon("an answer", async () => (await fabric.cli("node", "list")) !== "");
   if (victim.role === "node") {
     const incarnation = async () => (await fabric.json("node", "get", victim.name)).incarnation;
     const before = await eventually("the agent's name", incarnation);
-    return () => eventually(`${victim.name} is heard again`, async () => (await incarnation()) !== before);
+    return () => soon(`${victim.name} is heard again`, async () => (await incarnation()) !== before);
   }
   if (victim.role === "shim") {
     const { attempt } = await load.gangRuns(0);
-    return () => load.gangRuns(attempt);
+    return () => soon("the gang runs again", async () => {
+      const job = await fabric.json("job", "get", load.gang);
+      return job.state === "RUNNING" && job.attempt > attempt;
+    });
   }
   const request = `write-${victim.pid}`;
-  return async () => load.acknowledged.set(request, await load.submit(load.brief, request));
+  return () => soon("a durable write", async () => {
+    load.acknowledged.set(request, await fabric.cli("job", "submit", "-q", "-f", load.brief, "--request-id", request));
+    return true;
+  });
 }
 
 function pickVictim(load, weights, except) {
@@ -174,8 +190,8 @@ async function storm(fabric, title, num_kills, weights, whole) {
 
 test("the embedded store: controller, agents and shims are killed", { timeout: 900_000 }, async () => {
   const fabric = new Fabric(Number(process.env.ONEAI_KILLS_PORT_BASE ?? 23400));
+  await fabric.up("--asic-nodes", "0");
   try {
-    await fabric.up("--asic-nodes", "0");
     await storm(fabric, "embedded", Number(process.env.ONEAI_KILLS_EMBEDDED ?? 70), { controller: 3, node: 3, shim: 2 }, async () => {});
   } finally {
     fabric.down();
@@ -184,8 +200,8 @@ test("the embedded store: controller, agents and shims are killed", { timeout: 9
 
 test("etcd: controllers, members, agents and shims are killed", { skip: hasEtcd ? false : "etcd is not installed (apt-get install etcd-server)", timeout: 900_000 }, async () => {
   const fabric = new Fabric(Number(process.env.ONEAI_KILLS_PORT_BASE ?? 23400) + 200);
+  await fabric.up("--ha", "--asic-nodes", "0");
   try {
-    await fabric.up("--ha", "--asic-nodes", "0");
     const three = (role) => processesOf(fabric.dir).filter((p) => p.role === role).length === 3;
     await storm(fabric, "etcd", Number(process.env.ONEAI_KILLS_ETCD ?? 30), { controller: 3, etcd: 2, node: 2, shim: 2 },
       () => eventually("three controllers and three members", () => three("controller") && three("etcd")));
