@@ -76,7 +76,8 @@ ScaleDecision DecideReplicas(const ScaleSpec& spec, const std::optional<Endpoint
   Observe(decision.history, settled, window, now);
   const bool more = std::ceil(requests / spec.target_in_flight - 1e-6) > spec.replicas_max;
   std::string why = absl::StrCat("the load needs ", more ? "more than the most, " : "",
-                                 Replicas(needed), " at ", spec.target_in_flight, " requests each");
+                                 Replicas(needed), " at ", spec.target_in_flight,
+                                 spec.target_in_flight == 1 ? " request each" : " requests each");
   if (bounded != current.wanted) {
     decision.reason = absl::StrCat("bounds are ", spec.replicas_min, " to ", spec.replicas_max);
     return decision;
