@@ -7,7 +7,7 @@ import { connected, identify, lastUpdate, me } from "./live";
 import { path, startRouter } from "./router";
 import { Login } from "./pages/login";
 import { Overview } from "./pages/overview";
-import { JobDetail, JobList } from "./pages/jobs";
+import { ArrayDetail, JobDetail, JobList } from "./pages/jobs";
 import { Nodes } from "./pages/nodes";
 import { Queues } from "./pages/queues";
 import { Endpoints } from "./pages/endpoints";
@@ -30,6 +30,7 @@ function Page() {
   const at = path.value;
   if (at === "/") return <Overview />;
   if (at === "/jobs") return <JobList />;
+  if (at.startsWith("/jobs/array-")) return <ArrayDetail key={at} id={decodeURIComponent(at.slice(6))} />;
   if (at.startsWith("/jobs/")) return <JobDetail key={at} id={decodeURIComponent(at.slice(6))} />;
   if (at === "/queues") return <Queues />;
   if (at === "/nodes") return <Nodes />;

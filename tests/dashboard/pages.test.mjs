@@ -157,6 +157,10 @@ test("an elastic job says its size, a sweep its siblings", { timeout: 60_000 }, 
   await page.getByText("at most 1 job of its array runs at once").waitFor();
   await page.getByRole("row", { name: /0 job-sweep00000 .*succeeded learning_rate=1e-3/ }).waitFor();
   await audit("job-sweep");
+  await page.getByRole("link", { name: "array-0123456789" }).click();
+  await page.getByRole("heading", { level: 1, name: "array-0123456789" }).waitFor();
+  await page.getByRole("link", { name: "job-sweep00002" }).waitFor();
+  await audit("array");
 });
 
 test("a thousand nodes stay a page", { timeout: 60_000 }, async () => {

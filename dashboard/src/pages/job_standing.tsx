@@ -55,9 +55,9 @@ export function Standing({ job }: { job: Job }) {
         ["Preemptions", job.num_preemptions > 0 && count(job.num_preemptions)],
         ["Giving way", Number(job.warned_unix_ms) > 0 && `warned ${instant(job.warned_unix_ms)}`],
         ["Returning", job.returning && "lost its place through no fault of its own: goes before its equals"],
-        ["Array", job.array_id && `${job.array_id}, index ${job.array_index}`],
+        ["Array", job.array_id && <><a href={`/jobs/${job.array_id}`}>{job.array_id}</a>, index {job.array_index}</>],
         ["Sweep", sweep],
-        ["Starts", spec.depends_on.length > 0 && <ul class="plain">{spec.depends_on.slice(0, 16).map((on) => <li key={on.job_id}>{when[on.condition] ?? "after"} <a href={on.job_id.startsWith("array-") ? `/jobs?jobs.q=${on.job_id}` : `/jobs/${on.job_id}`}>{on.job_id}</a></li>)}{spec.depends_on.length > 16 && <li>and {spec.depends_on.length - 16} more</li>}</ul>],
+        ["Starts", spec.depends_on.length > 0 && <ul class="plain">{spec.depends_on.slice(0, 16).map((on) => <li key={on.job_id}>{when[on.condition] ?? "after"} <a href={`/jobs/${on.job_id}`}>{on.job_id}</a></li>)}{spec.depends_on.length > 16 && <li>and {spec.depends_on.length - 16} more</li>}</ul>],
         ["Reservation", spec.reservation],
         ["Time limit", Number(spec.time_limit_ms) > 0 && `${count(Math.ceil(Number(spec.time_limit_ms) / 60000))} min`],
       ]}
@@ -65,23 +65,22 @@ export function Standing({ job }: { job: Job }) {
   );
 }
 
-// The other jobs of the same array or sweep.
-export function Siblings({ job }: { job: Job }) {
-  const list = useFetched<{ jobs: Job[]; num_more: string }>(`/jobs?array_id=${encodeURIComponent(job.array_id)}&limit=${siblingsAsked}`, 5000).data;
+// The jobs of an array or sweep; `own` is the one whose page it is.
+export function ArrayJobs({ id, own }: { id: string; own?: string }) {
+  const list = useFetched<{ jobs: Job[]; num_more: string }>(`/jobs?array_id=${encodeURIComponent(id)}&limit=${siblingsAsked}`, 5000).data;
   const jobs = [...(list?.jobs ?? [])].sort((a, b) => a.array_index - b.array_index);
   const more = Number(list?.num_more ?? 0);
   const states = new Map<string, number>();
   for (const one of jobs) states.set(one.state, (states.get(one.state) ?? 0) + 1);
   return (
     <>
-      <h2>{Object.keys(job.sweep_values).length > 0 ? "Sweep" : "Array"} {job.array_id}</h2>
       <p class="actions">{[...states].map(([state, number]) => <span key={state}>{number} × <State name={state} /></span>)}{more > 0 && <span>and {count(more)} that are not listed</span>}</p>
       <Table<Job>
-        id="array" label="Jobs of the array" rows={jobs} rowKey={(one) => one.id} empty="Asking…"
+        id="array" label="Jobs of the array" rows={jobs} rowKey={(one) => one.id} empty={list ? "It has no jobs, or they have been forgotten." : "Asking…"}
         text={(one) => `${one.array_index} ${one.id} ${one.state} ${JSON.stringify(one.sweep_values)}`}
         columns={[
           { name: "Index", cell: (one) => one.array_index, sort: (one) => one.array_index, number: true },
-          { name: "Job", cell: (one) => (one.id === job.id ? <b>{one.id}</b> : <a href={`/jobs/${one.id}`}>{one.id}</a>) },
+          { name: "Job", cell: (one) => (one.id === own ? <b>{one.id}</b> : <a href={`/jobs/${one.id}`}>{one.id}</a>) },
           { name: "State", cell: (one) => <State name={one.state} />, sort: (one) => one.state },
           { name: "Values", cell: (one) => Object.entries(one.sweep_values).sort().map(([name, value]) => `${name}=${value}`).join(", ") },
         ]}

@@ -10,7 +10,7 @@ import { Table, rowsShownMax } from "../parts/table";
 import { useFetched } from "../parts/fetched";
 import { age, clock, count } from "../format";
 import { kindName } from "../kinds";
-import { Siblings, Standing, Waiting } from "./job_standing";
+import { ArrayJobs, Standing, Waiting } from "./job_standing";
 
 const ended = (job: Job): boolean => ["SUCCEEDED", "FAILED", "CANCELLED"].includes(job.state);
 const waits = (job: Job): boolean => job.state === "PENDING" || job.state === "BACKOFF";
@@ -115,6 +115,16 @@ function Tasks({ job }: { job: Job }) {
   );
 }
 
+export function ArrayDetail({ id }: { id: string }) {
+  return (
+    <>
+      <h1>{id}</h1>
+      <ArrayJobs id={id} />
+      <Cli command={`oneai job list --array ${id}`} />
+    </>
+  );
+}
+
 export function JobDetail({ id }: { id: string }) {
   const live = jobs.value.find((job) => job.id === id);
   const fetched = useFetched<Job>(`/jobs/${encodeURIComponent(id)}`, live ? 0 : 3000);
@@ -136,7 +146,8 @@ export function JobDetail({ id }: { id: string }) {
       <h2>Tasks</h2>
       <Tasks job={job} />
       {job.tasks.length > rowsShownMax && <p class="empty">The first {rowsShownMax} of {count(job.tasks.length)} tasks.</p>}
-      {job.array_id && <Siblings job={job} />}
+      {job.array_id && <h2>{Object.keys(job.sweep_values).length > 0 ? "Sweep" : "Array"} {job.array_id}</h2>}
+      {job.array_id && <ArrayJobs id={job.array_id} own={job.id} />}
       <h2>Output</h2>
       <p class="actions" role="group" aria-label="Rank">
         {Array.from({ length: Math.min(job.spec.num_tasks, 64) }, (_, i) => (

@@ -25,7 +25,7 @@ function Standing({ node }: { node: FabricNode }) {
   const { drain } = node;
   return (
     <>
-      <State name={node.state} /> {node.message}
+      <State name={node.state} /> {(!drain?.reason || !node.message.includes(drain.reason)) && node.message}
       {node.cordoned && <div>cordoned{node.cordon_reason && `: ${node.cordon_reason}`}</div>}
       {drain && <div>drain by {drain.by}{drain.reason && `: ${drain.reason}`}</div>}
       {drain && <div>deadline {instant(drain.deadline_unix_ms)}{drain.automatic && "; ends when its checks pass"}</div>}
