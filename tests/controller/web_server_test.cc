@@ -64,14 +64,14 @@ class WebServerTest : public testing::ControlPlaneFixture {
     return "";
   }
 
-  std::string Code(auth::v1::Role role = auth::v1::ENGINEER) {
+  std::string Code(auth::v1::Role role = auth::v1::ENGINEER, const std::string& unit = "retail") {
     Identity identity;
     identity.principal.set_kind(common::v1::Principal::USER);
     identity.principal.set_name("alice");
     identity.principal.set_business_unit("retail");
     auth::v1::RoleBinding binding;
     binding.set_role(role);
-    binding.set_business_unit("retail");
+    binding.set_business_unit(unit);
     identity.bindings.push_back(binding);
     return codes_.Create(identity).code();
   }
@@ -80,8 +80,9 @@ class WebServerTest : public testing::ControlPlaneFixture {
                  nlohmann::json({{"code", code}}).dump());
   }
   // "__Host-oneai=...", of a new session.
-  std::string Session() {
-    const std::string cookie = HeaderOf(Login(Code()), "set-cookie");
+  std::string Session() { return SessionAs(auth::v1::ENGINEER, "retail"); }
+  std::string SessionAs(auth::v1::Role role, const std::string& unit) {
+    const std::string cookie = HeaderOf(Login(Code(role, unit)), "set-cookie");
     return cookie.substr(0, cookie.find(';'));
   }
 
@@ -148,6 +149,35 @@ TEST_F(WebServerTest, ErrorsOfServicesBecomeStatusesWithTheirWords) {
   const HttpResponse wrong_method = Fetch("GET", "/api/v1/login");
   EXPECT_EQ(wrong_method.status, 405);
   EXPECT_EQ(HeaderOf(wrong_method, "allow"), "POST");
+}
+
+TEST_F(WebServerTest, TheFabricsListsAreAnsweredAsTheSessionsPersonMaySeeThem) {
+  const std::string cookie = Session();
+  for (const char* path : {"/api/v1/queues", "/api/v1/reservations", "/api/v1/usage/fabric",
+                           "/api/v1/usage/fabric?unit=retail", "/api/v1/jobs?limit=5",
+                           "/api/v1/jobs?array_id=array-none"}) {
+    EXPECT_EQ(Fetch("GET", path, {{"cookie", cookie}}).status, 200) << path;
+    EXPECT_EQ(Fetch("GET", path).status, 401) << path;
+  }
+  EXPECT_EQ(Fetch("GET", "/api/v1/jobs?limit=few", {{"cookie", cookie}}).status, 400);
+  EXPECT_EQ(Fetch("GET", "/api/v1/jobs/job-none/why", {{"cookie", cookie}}).status, 404);
+}
+
+TEST_F(WebServerTest, DrainingANodeNeedsTheSameRightAsOnTheCommandLine) {
+  JoinNode("node-a");
+  const auto drain = [&](const std::string& cookie, const std::string& body) {
+    return Fetch("POST", "/api/v1/nodes/node-a/drain",
+                 {{"cookie", cookie}, {"content-type", kJson}}, body);
+  };
+  EXPECT_EQ(drain(Session(), R"({"reason": "fan"})").status, 403);
+  const std::string sre = SessionAs(auth::v1::SRE, "*");
+  EXPECT_EQ(drain(sre, "[1]").status, 400);
+  const HttpResponse drained = drain(sre, R"({"reason": "fan"})");
+  EXPECT_EQ(drained.status, 200);
+  EXPECT_THAT(drained.body, AllOf(HasSubstr(R"("state":"DRAIN)"), HasSubstr("fan")));
+  const HttpResponse back = Fetch("POST", "/api/v1/nodes/node-a/uncordon",
+                                  {{"cookie", sre}, {"content-type", kJson}}, "{}");
+  EXPECT_THAT(back.body, HasSubstr(R"("state":"READY")"));
 }
 
 TEST_F(WebServerTest, FilesAreServedWithTheirCachingAndEncoding) {

@@ -215,7 +215,7 @@ test("the dashboard shows the run, live, in a real browser", { timeout: 120_000 
   await page.locator("figure canvas").first().waitFor();
   await page.locator("pre.log").filter({ hasText: /loss/ }).waitFor();
   await audit("job");
-  for (const [section, expected] of [["Nodes", "node-a"], ["Endpoints", "2"], ["Models", "retail/shakespeare@1"], ["Data", "retail/tiny-shakespeare@1"], ["Audit", "dataset.open"]]) {
+  for (const [section, expected] of [["Queues", "retail/language"], ["Nodes", "node-a"], ["Endpoints", "2"], ["Models", "retail/shakespeare@1"], ["Data", "retail/tiny-shakespeare@1"], ["Audit", "dataset.open"]]) {
     await page.getByRole("navigation").getByRole("link", { name: section }).click();
     await page.getByRole("heading", { level: 1, name: section }).waitFor();
     await page.getByText(expected).first().waitFor();
