@@ -241,7 +241,9 @@ WhatIf LiveSchedule::Try(const v1::Job& job, absl::Time now) {
 
 absl::Status LiveSchedule::CheckFeasible(const v1::Job& job, absl::Time now) {
   absl::MutexLock lock(&mu_);
-  Refresh(now);
+  // What runs does not matter here, and every submit asks: jobs are left to the next pass.
+  RefreshNodes(now);
+  RefreshQueues();
   const JobView view = AskedView(job, options_->policy, now);
   const absl::Status fits = CanEverFit(state_, view);
   if (!fits.ok()) {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/files/files.h"
 #include "base/log/log.h"
 #include "base/status.h"
@@ -20,14 +21,17 @@ namespace {
 // Placements that share a commit: etcd takes 128 operations, and a placement is a job, an event and
 // the event that it displaces.
 constexpr size_t kPlacementsPerCommit = 32;
+// How long the loop rests after a step: as long as the step took, within these.
+constexpr absl::Duration kRestMin = absl::Milliseconds(1);
+constexpr absl::Duration kRestMax = absl::Milliseconds(20);
 constexpr int64_t kLastOutputBytes = 2048;
 constexpr int kLastOutputLines = 12;
 // How long after a failure its output may still be on the way from the node.
 constexpr absl::Duration kLastOutputWait = absl::Seconds(3);
 
-// From the announcement that an attempt is given up until a cut-off agent has read it: it looks
-// once a second.
-constexpr absl::Duration kNoticeLossMax = absl::Seconds(3);
+// From the announcement that an attempt is given up until a cut-off node has read it: its agent
+// looks once a second, and when that is dead its shims do after 5 s (shim/supervisor.cc).
+constexpr absl::Duration kNoticeLossMax = absl::Seconds(8);
 
 // The last lines of `text`, whole.
 std::string LastLines(absl::string_view text) {
@@ -75,12 +79,17 @@ void ScheduleLoop::Run() {
       if (stopping_) return;
     }
     const int64_t seen = state_->version();
+    const absl::Time begin = absl::Now();
     const absl::Status status = Step();
+    const absl::Duration took = std::min(absl::Now() - begin, kRestMax);
     if (!status.ok() && !failing)
       Log::Error("scheduling round failed; retrying", {{"error", status}});
     failing = !status.ok();
     state_->WaitForChange(failing ? state_->version() : seen,
                           failing ? absl::Seconds(1) : options_->tick);
+    // Under a storm of changes half the time is left to those who make them, and a pass decides
+    // about more of them at once.
+    if (took > kRestMin) absl::SleepFor(took);
   }
 }
 
