@@ -64,7 +64,7 @@ Agent::Agent(v1::NodeInfo info, std::shared_ptr<grpc::Channel> channel, TaskTabl
       logs_(logs),
       health_(health),
       output_(std::make_unique<ShippedOutput>(logs, tasks, lease)),
-      session_(std::move(info), NewId("agent-"), tasks, epoch, output_.get(), absl::Now()) {}
+      session_(std::move(info), NewId("agent-"), tasks, epoch, output_.get()) {}
 
 Agent::~Agent() {
   if (call_ == nullptr) return;

@@ -23,13 +23,12 @@ namespace oneai::fabric {
 class AgentSession {
  public:
   AgentSession(v1::NodeInfo info, std::string incarnation, NodeTasks* tasks, EpochGate* epoch,
-               TaskOutput* output, absl::Time now)
+               TaskOutput* output)
       : info_(std::move(info)),
         incarnation_(std::move(incarnation)),
         tasks_(tasks),
         epoch_(epoch),
-        output_(output),
-        last_heard_(now) {}
+        output_(output) {}
 
   // Looks at the tasks, without waiting.
   void Poll(absl::Time now);
@@ -71,13 +70,14 @@ class AgentSession {
   TaskOutput* const output_;
 
   std::vector<v1::HealthCheck> checks_;
-  bool changed_ = true;  // tasks changed since the last heartbeat began
+  bool changed_ = true;                       // tasks changed since the last heartbeat began
   absl::Time latest_ = absl::InfinitePast();  // the clock when last seen
   absl::Time next_heartbeat_ = absl::InfinitePast();
   absl::Duration retry_ = absl::ZeroDuration();
   absl::Duration max_wait_ = absl::Seconds(3);
   absl::Duration lease_length_ = absl::Seconds(5);  // after so long without us we count as lost
-  absl::Time last_heard_;
+  // A new agent has heard nobody: what it adopts may have been given up meanwhile.
+  absl::Time last_heard_ = absl::InfinitePast();
   absl::Time next_superseded_check_ = absl::InfinitePast();
   int64_t seen_revision_ = 0;
   DesiredTasks desired_;

@@ -9,16 +9,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <fstream>
+#include <memory>
 #include <optional>
+#include <thread>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/files/files.h"
 #include "base/status.h"
+#include "compute_fabric/jobs/placed_attempt.h"
 #include "compute_fabric/shim/disk_watch.h"
 #include "compute_fabric/shim/output_file.h"
 #include "compute_fabric/shim/process_table.h"
@@ -30,6 +35,9 @@ namespace oneai::fabric {
 namespace {
 
 constexpr int kTickMs = 200;
+// An agent that was silent for so long may be dead; its lease file is touched twice a second.
+constexpr absl::Duration kAgentMissing = absl::Seconds(5);
+constexpr absl::Duration kSuccessorLook = absl::Seconds(1);
 constexpr absl::Duration kKillPatience = absl::Seconds(10);
 constexpr int kSignalBase = 128;  // bwrap exits with 128 + signal
 // A mount that comes or goes at the wrong moment makes bwrap fail; the next moment is another one.
@@ -68,14 +76,56 @@ class LeaseWatch {
         changed_ = SinceBoot();
       }
     }
-    return SinceBoot() - changed_ > fence_;
+    return Silence() > fence_;
   }
+  // How long the agent has given no sign of life, as of the last Expired().
+  absl::Duration Silence() const { return SinceBoot() - changed_; }
 
  private:
   const std::string file_;
   const absl::Duration fence_;
   absl::Time last_ = absl::InfinitePast();
   absl::Duration changed_;
+};
+
+// A dead agent cannot read that its task's attempt has been given up (jobs/placed_attempt.h), so
+// the shim looks there itself. In a thread of its own, because shared storage may hang and the
+// fence must not; the thread is left behind at the process's end.
+class SuccessorWatch {
+ public:
+  explicit SuccessorWatch(const LaunchSpec& spec) {
+    const auto of = [&](const char* name) {
+      const auto it = spec.env.find(name);
+      return it == spec.env.end() ? std::string() : it->second;
+    };
+    artifact_dir_ = of("ONEAI_ARTIFACT_DIR");
+    known_ = !artifact_dir_.empty() && absl::SimpleAtoi(of("RANK"), &rank_) &&
+             absl::SimpleAtoi(of("ONEAI_ATTEMPT"), &attempt_);
+  }
+
+  // Never waits; begins to look at the first call.
+  bool Announced() {
+    if (!known_) return false;
+    if (newest_ == nullptr) {
+      newest_ = std::make_shared<std::atomic<int>>(0);
+      std::thread([newest = newest_, dir = artifact_dir_, rank = rank_] {
+        while (true) {
+          // What cannot be read tells nothing.
+          if (const absl::StatusOr<int> placed = ReadPlacedAttempt(dir, rank); placed.ok())
+            *newest = *placed;
+          absl::SleepFor(kSuccessorLook);
+        }
+      }).detach();
+    }
+    return *newest_ > attempt_;
+  }
+
+ private:
+  std::string artifact_dir_;
+  int rank_ = 0;
+  int attempt_ = 0;
+  bool known_ = false;
+  std::shared_ptr<std::atomic<int>> newest_;
 };
 
 // Whether `key` counts above 0 in one of `files` of the task's cgroups.
@@ -112,6 +162,7 @@ class Supervision {
         started_unix_ms_(started_unix_ms),
         output_(task_dir_ / kOutputFile, spec_.output_bytes_max),
         lease_(spec_),
+        successor_(spec_),
         disk_(task_dir_.string(), spec_.disk_bytes_max) {}
 
   // Until the task's process and everything it started are gone.
@@ -121,6 +172,12 @@ class Supervision {
       if (!stop_deadline_.has_value() && lease_.Expired()) {
         BeginStop(absl::StrCat("stopped by its shim: the node agent gave no sign of life for ",
                                spec_.fence_ms, " ms"));
+      }
+      if (!stop_deadline_.has_value() && lease_.Silence() > kAgentMissing &&
+          successor_.Announced()) {
+        BeginStop(
+            "stopped by its shim: the node agent gave no sign of life, and a newer attempt is "
+            "placed");
       }
       if (const auto full = disk_.Check(SinceBoot())) {
         // At once: a grace would be time to write on.
@@ -261,6 +318,7 @@ class Supervision {
   const int64_t started_unix_ms_;
   OutputFile output_;
   LeaseWatch lease_;
+  SuccessorWatch successor_;
   DiskWatch disk_;
   bool warned_ = false;
   bool output_open_ = true;

@@ -9,6 +9,8 @@
 namespace oneai::fabric::simulation {
 namespace {
 
+constexpr absl::Duration kAgentMissing = absl::Seconds(5);  // as the shim's
+
 int64_t NumberIn(const TaskOrder& order, const char* variable) {
   const auto it = order.env.find(variable);
   int64_t number = 0;
@@ -125,6 +127,7 @@ void Machine::AgentLives() { ++agent_absence_; }
 
 void Machine::AgentIsGone() {
   const uint64_t absence = ++agent_absence_;
+  simulator_->After(kAgentMissing, [this, absence] { LookForSuccessors(absence); });
   simulator_->After(fence, [this, absence] {
     if (absence != agent_absence_ || !powered_) return;
     for (const TaskKey& key : LiveTasks()) {
@@ -132,6 +135,18 @@ void Machine::AgentIsGone() {
       SignalShim(key);
     }
   });
+}
+
+void Machine::LookForSuccessors(uint64_t absence) {
+  if (absence != agent_absence_ || !powered_) return;
+  for (const TaskKey& key : LiveTasks()) {
+    const auto& env = folders.at(key).order.env;
+    const auto dir = env.find("ONEAI_ARTIFACT_DIR");
+    if (dir == env.end() || storage_->PlacedAttempt(dir->second, key.rank) <= key.attempt) continue;
+    simulator_->trace().Add(name(), "no agent, and a successor: stopping ", key.FolderName());
+    SignalShim(key);
+  }
+  simulator_->After(absl::Seconds(1), [this, absence] { LookForSuccessors(absence); });
 }
 
 std::vector<TaskKey> Machine::LiveTasks() const {

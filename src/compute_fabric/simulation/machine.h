@@ -96,6 +96,8 @@ class Machine {
   void EndProcess(const TaskKey& key, std::optional<ExitRecord> exit);
   // Calls `action` after `delay` unless the task's shim has died or ended by then.
   void AfterInShim(const TaskKey& key, absl::Duration delay, std::function<void(Folder&)> action);
+  // What the shims do while the agent gives no sign of life: look whether they have successors.
+  void LookForSuccessors(uint64_t absence);
   void Changed();
 
   Simulator* const simulator_;

@@ -19,8 +19,7 @@ SimAgent::SimAgent(Simulator* simulator, Machine* machine, std::string incarnati
       wire_(std::move(wire)),
       tasks_(simulator, machine),
       epoch_(machine),
-      session_(machine->info, std::move(incarnation), &tasks_, &epoch_, &output_,
-               machine->clock.Now()) {
+      session_(machine->info, std::move(incarnation), &tasks_, &epoch_, &output_) {
   machine_->AgentLives();
   TickAfter(absl::ZeroDuration());
 }

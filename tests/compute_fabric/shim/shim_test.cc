@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <optional>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/files/files.h"
 #include "base/process/child_process.h"
+#include "compute_fabric/jobs/placed_attempt.h"
 #include "compute_fabric/shim/process_table.h"
 #include "compute_fabric/shim/task_files.h"
 #include "tests/testing/paths.h"
@@ -155,6 +157,21 @@ TEST_F(ShimTest, ASilentAgentFencesTheTask) {
   spec_.lease_file = (dir_ / "lease").string();
   spec_.fence_ms = 300;
   ASSERT_OK(WriteFileAtomically(spec_.lease_file, ""));
+  Start("sleep 60");
+  const ExitRecord record = Finish();
+  EXPECT_EQ(record.signal, SIGTERM);
+  EXPECT_THAT(record.message, HasSubstr("no sign of life"));
+}
+
+TEST_F(ShimTest, WithoutAnAgentItLooksForASuccessorItself) {
+  spec_.lease_file = (dir_ / "lease").string();
+  spec_.fence_ms = 600'000;
+  ASSERT_OK(WriteFileAtomically(spec_.lease_file, ""));
+  const std::filesystem::path artifacts = dir_ / "artifacts";
+  ASSERT_OK(WritePlacedAttempt(artifacts, std::nullopt, 3));
+  spec_.env["ONEAI_ARTIFACT_DIR"] = artifacts.string();
+  spec_.env["RANK"] = "1";
+  spec_.env["ONEAI_ATTEMPT"] = "2";
   Start("sleep 60");
   const ExitRecord record = Finish();
   EXPECT_EQ(record.signal, SIGTERM);

@@ -103,6 +103,22 @@ TEST_P(FoundBySimulation, TheSuccessorOfACutOffAttemptWaitsForItsEnd) {
   EXPECT_EQ(world_.truth().jobs().begin()->second.attempt(), 2);
 }
 
+// The agent of a cut-off node dies before it could read that its attempt is given up: its shims
+// read it in its place.
+TEST_P(FoundBySimulation, ShimsOfADeadAndCutOffAgentLearnOfTheSuccessor) {
+  Submit("gang", 2, 240'000);
+  Pass(absl::Seconds(10));
+  const std::string node = NodeInUse();
+  ASSERT_NE(node, "");
+  world_.Isolate(node, true, true);
+  Pass(absl::Seconds(28));
+  world_.KillAgent(node, absl::Seconds(90));
+  Pass(absl::Seconds(120));
+  EXPECT_EQ(Broken(), "");
+  world_.Reconnect(node);
+  ExpectAllEnd(absl::Minutes(20));
+}
+
 // Found by `--seed 3 --scenario network`: a node came back while it still stopped what had been
 // given up, and new tasks were placed on the same devices.
 TEST_P(FoundBySimulation, ANodeThatComesBackGetsNothingUntilTheOldHasEnded) {
