@@ -36,6 +36,7 @@ Pass::Pass(SchedulerState& state, const Policy& policy, absl::Time now)
 PlanResult Pass::Run() {
   ClearHeldNodes();
   ServePromised();
+  ServeOverdue();
   ServeQueues();
   ResizeElastic();
   return std::move(result_);
@@ -69,7 +70,7 @@ void Pass::ServePromised() {
 void Pass::ServeQueues() {
   QueueOrder order(&state_, &policy_);
   while (const JobView* job = order.Next()) {
-    if (promises_.Has(job->id) || IsRefusedLikeOthers(*job)) {
+    if (promises_.Has(job->id) || overdue_.contains(job->id) || IsRefusedLikeOthers(*job)) {
       order.Failed(QueueOrder::Failure::kThisJobOnly);
       continue;
     }

@@ -35,6 +35,7 @@ class Pass {
 
   void ClearHeldNodes();
   void ServePromised();
+  void ServeOverdue();
   void ServeQueues();
 
   NodeGate Gate() const;
@@ -61,9 +62,10 @@ class Pass {
   BackfillWindow window_;
   VictimSearch victims_;
   absl::flat_hash_map<GateKey, absl::Duration> gate_refused_;
-  absl::flat_hash_set<std::string> placed_;  // jobs placed in this pass
-  std::vector<const JobView*> waiting_;      // jobs that could not be placed, the first of them
-  int num_searches_ = 0;                     // for planned starts; each looks at what runs
+  absl::flat_hash_set<std::string> placed_;   // jobs placed in this pass
+  absl::flat_hash_set<std::string> overdue_;  // jobs that had their turn before the queues'
+  std::vector<const JobView*> waiting_;       // jobs that could not be placed, the first of them
+  int num_searches_ = 0;                      // for planned starts; each looks at what runs
   int num_victim_searches_ = 0;
 };
 

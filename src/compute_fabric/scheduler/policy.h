@@ -37,6 +37,10 @@ struct Policy {
   // than this later. On the Philly trace it halves EASY's mean completion time at a lower longest
   // wait. 0: first come, first served.
   absl::Duration overtake_max = absl::Hours(24);
+  // A job at the front of its queue's line that has waited for this long is served before other
+  // queues' jobs, however much its queue uses (quotas still hold): fair shares order who goes
+  // first, they do not starve anybody. Infinite: they may.
+  absl::Duration overdue_after = absl::Hours(24);
   // Jobs looked at behind the first one that waits, per queue and pass.
   int backfill_depth = 1000;
 

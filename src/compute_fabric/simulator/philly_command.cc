@@ -19,14 +19,18 @@
 namespace oneai::fabric {
 namespace {
 
+constexpr char kOneai[] = "oneai";
+constexpr char kNodesFifo[] = "nodes-fifo";
+
 struct PhillyFlags {
   std::string trace;
   int num_gpus = 640;
-  std::vector<std::string> policies = {"fifo", "easy", "skip", "sjf", "srtf", "oneai"};
+  std::vector<std::string> policies = {"fifo", "easy", "skip", "sjf", "srtf", kNodesFifo, kOneai};
   std::vector<double> limit_factors = {1, 3};
   uint64_t seed = 42;
   int64_t checkpoint_minutes = 30;
   double overtake_hours = absl::ToDoubleHours(Policy().overtake_max);
+  double overdue_hours = absl::ToDoubleHours(Policy().overdue_after);
   int reservations_max = Policy().reservations_max;
   bool preemption = true;
   bool json = false;
@@ -40,8 +44,8 @@ absl::StatusOr<PoolPolicy> ParsePoolPolicy(const std::string& name) {
                                                               {"srtf", PoolPolicy::kSrtf}};
   const auto it = kPolicies.find(name);
   if (it != kPolicies.end()) return it->second;
-  return absl::InvalidArgumentError(
-      absl::StrCat("--policy: no policy ", name, "; there are fifo, easy, skip, sjf, srtf, oneai"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--policy: no policy ", name, "; there are fifo, easy, skip, sjf, srtf, nodes-fifo, oneai"));
 }
 
 std::vector<JobOutcome> OutcomesOf(const std::vector<PhillyJob>& jobs,
@@ -84,16 +88,27 @@ PhillyRow RunPool(const Comparison& comparison, const std::string& name, PoolPol
   return row;
 }
 
-absl::StatusOr<PhillyRow> RunOneai(const Comparison& comparison, double limit_factor) {
+// The scheduler itself on nodes: as it is, with tenants as queues; or told to be plain FIFO on one
+// queue, which shows what node boundaries alone cost.
+absl::StatusOr<PhillyRow> RunOnNodes(const Comparison& comparison, const std::string& name,
+                                     double limit_factor) {
   const PhillyFlags& flags = comparison.flags;
-  PhillyRow row{.policy = limit_factor == 1 ? std::string("oneai")
-                                            : absl::StrFormat("oneai x%g", limit_factor)};
-  const ReplayCluster cluster = MakePhillyCluster(flags.num_gpus, comparison.quotas);
-  const std::vector<ReplayJob> jobs = MakePhillyJobs(comparison.jobs, limit_factor, flags.seed);
+  const bool is_fifo = name == kNodesFifo;
+  PhillyRow row{.policy = limit_factor == 1 ? name : absl::StrFormat("%s x%g", name, limit_factor)};
+  ReplayCluster cluster = MakePhillyCluster(flags.num_gpus, comparison.quotas);
+  std::vector<ReplayJob> jobs = MakePhillyJobs(comparison.jobs, limit_factor, flags.seed);
   ReplaySettings settings;
   settings.policy.overtake_max = absl::Hours(flags.overtake_hours);
+  settings.policy.overdue_after = absl::Hours(flags.overdue_hours);
   settings.policy.reservations_max = flags.reservations_max;
   settings.policy.preemption = flags.preemption;
+  if (is_fifo) {
+    settings.policy.head_of_line = HeadOfLine::kBlock;
+    settings.policy.overtake_max = absl::ZeroDuration();
+    settings.policy.preemption = false;
+    cluster.queues.clear();
+    for (ReplayJob& job : jobs) job.request.queue = "all";
+  }
   settings.checkpoint_interval = absl::Minutes(flags.checkpoint_minutes);
   const auto began = std::chrono::steady_clock::now();
   ASSIGN_OR_RETURN(const ReplayResult result, Replay(cluster, jobs, settings));
@@ -112,10 +127,11 @@ absl::StatusOr<PhillyRow> RunOneai(const Comparison& comparison, double limit_fa
   }
   row.lost_share = held > 0 ? lost / held : 0;
   row.setting = absl::StrFormat(
-      "nodes of %d, racks of %d nodes; a queue per tenant, nominal quota in proportion to its "
-      "device-time, all lendable; time limit = run time x %s; checkpoint every %d min; %d passes, "
-      "%.0f us each on average, slowest %.1f ms",
+      "nodes of %d, racks of %d nodes; %s; time limit = run time x %s; checkpoint every %d min; %d "
+      "passes, %.0f us each on average, slowest %.1f ms",
       kPhillyGpusPerNode, kPhillyNodesPerRack,
+      is_fifo ? "one queue, the head of the line blocks"
+              : "a queue per tenant, nominal quota in proportion to its device-time, all lendable",
       limit_factor == 1 ? std::string("1 (exact)")
                         : absl::StrFormat("uniform 1..%g (seed %d)", limit_factor, flags.seed),
       flags.checkpoint_minutes, result.num_passes,
@@ -128,7 +144,8 @@ absl::StatusOr<PhillyRow> RunOneai(const Comparison& comparison, double limit_fa
 
 absl::Status RunPhillyCommand(const PhillyFlags& flags) {
   for (const std::string& name : flags.policies) {
-    if (name != "oneai") RETURN_IF_ERROR(ParsePoolPolicy(name).status());
+    if (name == kOneai || name == kNodesFifo) continue;
+    RETURN_IF_ERROR(ParsePoolPolicy(name).status());
   }
   ASSIGN_OR_RETURN(const CsvTable table, CsvTable::Read(flags.trace));
   ASSIGN_OR_RETURN(const std::vector<PhillyJob> jobs, ReadPhillyTrace(table));
@@ -143,12 +160,17 @@ absl::Status RunPhillyCommand(const PhillyFlags& flags) {
   comparison.isolated_by_tenant = IsolatedByTenant(jobs, comparison.quotas);
   std::vector<PhillyRow> rows;
   for (const std::string& name : flags.policies) {
-    if (name != "oneai") {
+    if (name == kNodesFifo) {
+      ASSIGN_OR_RETURN(PhillyRow row, RunOnNodes(comparison, name, 1));
+      rows.push_back(std::move(row));
+      continue;
+    }
+    if (name != kOneai) {
       rows.push_back(RunPool(comparison, name, *ParsePoolPolicy(name)));
       continue;
     }
     for (double limit_factor : flags.limit_factors) {
-      ASSIGN_OR_RETURN(PhillyRow row, RunOneai(comparison, limit_factor));
+      ASSIGN_OR_RETURN(PhillyRow row, RunOnNodes(comparison, name, limit_factor));
       rows.push_back(std::move(row));
     }
   }
@@ -170,7 +192,8 @@ void AddPhillyCommand(CLI::App& app, absl::Status& result) {
       ->check(CLI::Range(1, 1'000'000));
   command
       ->add_option("--policy", flags->policies,
-                   "fifo, easy, skip, sjf, srtf on one pool; oneai: the scheduler itself on nodes")
+                   "fifo, easy, skip, sjf, srtf on one pool; oneai: the scheduler itself on nodes; "
+                   "nodes-fifo: FIFO on the same nodes")
       ->delimiter(',');
   command
       ->add_option("--limit-factor", flags->limit_factors,
@@ -181,6 +204,8 @@ void AddPhillyCommand(CLI::App& app, absl::Status& result) {
   command->add_option("--checkpoint-minutes", flags->checkpoint_minutes, "between checkpoints")
       ->check(CLI::Range(1, 1'000'000));
   command->add_option("--overtake-hours", flags->overtake_hours, "Policy::overtake_max")
+      ->check(CLI::Range(0.0, 1e6));
+  command->add_option("--overdue-hours", flags->overdue_hours, "Policy::overdue_after")
       ->check(CLI::Range(0.0, 1e6));
   command->add_option("--reservations", flags->reservations_max, "Policy::reservations_max")
       ->check(CLI::Range(0, 1000));

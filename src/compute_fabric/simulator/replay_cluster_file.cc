@@ -169,6 +169,7 @@ void ReadPolicy(ConfigReader reader, Policy& policy) {
   reader.Optional("throughput_aware", policy.throughput_aware);
   policy.hold_after = OptionalLength(reader, "hold_after", policy.hold_after);
   policy.overtake_max = OptionalLength(reader, "overtake_max", policy.overtake_max);
+  policy.overdue_after = OptionalLength(reader, "overdue_after", policy.overdue_after);
   policy.usage_half_life = OptionalLength(reader, "usage_half_life", policy.usage_half_life);
   policy.minimum_runtime = OptionalLength(reader, "minimum_runtime", policy.minimum_runtime);
   policy.resize_interval = OptionalLength(reader, "resize_interval", policy.resize_interval);
