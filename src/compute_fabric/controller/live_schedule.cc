@@ -8,6 +8,7 @@
 #include "base/log/log.h"
 #include "compute_fabric/controller/cluster_view.h"
 #include "compute_fabric/controller/job_gates.h"
+#include "compute_fabric/controller/past_use.h"
 #include "compute_fabric/jobs/job_spec.h"
 #include "compute_fabric/jobs/job_state.h"
 #include "compute_fabric/scheduler/feasibility.h"
@@ -187,6 +188,10 @@ void LiveSchedule::Refresh(absl::Time now) {
     for (std::string& id : records_->job_index().Unfinished()) dirty_.insert(std::move(id));
   }
   latest_ = now;
+  if (!knows_past_) {
+    ReplayPastUse(state_.queues, records_->jobs().All(), options_->policy.usage_half_life, now);
+    knows_past_ = true;
+  }
   RefreshNodes(now);
   RefreshArrays();
   RefreshJobs(now);

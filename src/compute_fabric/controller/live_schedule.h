@@ -88,6 +88,7 @@ class LiveSchedule {
   Amounts capacity_of_queues_ ABSL_GUARDED_BY(mu_);
   size_t units_of_queues_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<QueueSpec> queues_ ABSL_GUARDED_BY(mu_);
+  bool knows_past_ ABSL_GUARDED_BY(mu_) = false;
   bool changed_ ABSL_GUARDED_BY(mu_) = true;  // since the last pass
   absl::Time last_pass_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
   absl::Time latest_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();  // the clock when last seen
