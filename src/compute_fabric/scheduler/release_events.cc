@@ -6,8 +6,9 @@
 namespace oneai::fabric {
 namespace {
 
-// Most searches end among the first releases.
-constexpr int64_t kFirstLoad = 32;
+// Jobs at a time: most searches end among the first releases.
+constexpr size_t kLoad = 32;
+constexpr size_t kFew = 1024;
 
 bool EndsFirst(const ReleaseEvent& a, const ReleaseEvent& b) { return a.end < b.end; }
 
@@ -24,30 +25,31 @@ void ReleaseEvents::Append(const JobView& job, const TaskPlacement& task,
   to.push_back({EndOf(job), node, ReleaseOf(state_->cluster.node(node).spec, job.shape, task)});
 }
 
-// Each load is as large as all before it, so that skipping what is loaded costs no more than
-// loading.
-void ReleaseEvents::LoadMore() {
-  const size_t old_size = events_.size();
-  int64_t left = std::max(kFirstLoad, num_loaded_);
-  absl::Time last_end = loaded_end_;
-  std::string last_id = loaded_id_;
-  loaded_all_ = true;
+// Listing all of 80,000 jobs costs milliseconds, and is rarely needed.
+void ReleaseEvents::ListJobs() {
+  const bool is_first = jobs_.empty();
+  const absl::flat_hash_set<const JobView*> known(jobs_.begin(), jobs_.end());
+  has_all_jobs_ = true;
   state_->jobs.VisitRunning([&](const JobView& job) {
-    const absl::Time end = ExpectedEnd(job);
-    if (num_loaded_ > 0 && std::tie(end, job.id) <= std::tie(loaded_end_, loaded_id_)) return true;
-    if (left-- == 0) {
-      loaded_all_ = false;
+    if (is_first && jobs_.size() == kFew) {
+      has_all_jobs_ = false;
       return false;
     }
-    last_end = end;
-    last_id = job.id;
-    if (added_.contains(job.id)) return true;
-    for (const TaskPlacement& task : job.placed) Append(job, task, events_);
+    if (!known.contains(&job)) jobs_.push_back(&job);
     return true;
   });
-  num_loaded_ += std::max(kFirstLoad, num_loaded_);
-  loaded_end_ = last_end;
-  loaded_id_ = std::move(last_id);
+}
+
+void ReleaseEvents::LoadMore() {
+  if (jobs_loaded_ == jobs_.size()) ListJobs();
+  const size_t old_size = events_.size();
+  const size_t until = std::min(jobs_.size(), jobs_loaded_ + kLoad);
+  for (; jobs_loaded_ < until; ++jobs_loaded_) {
+    const JobView& job = *jobs_[jobs_loaded_];
+    loaded_end_ = EndOf(job);
+    if (added_.contains(job.id)) continue;
+    for (const TaskPlacement& task : job.placed) Append(job, task, events_);
+  }
   // Jobs come by their end, but for those that are late and count as ending in a second.
   const auto middle = events_.begin() + static_cast<int64_t>(old_size);
   if (!std::is_sorted(middle, events_.end(), EndsFirst)) {
@@ -60,7 +62,7 @@ void ReleaseEvents::LoadMore() {
 
 const ReleaseEvent* ReleaseEvents::At(size_t i) {
   // An event that Add told may end after others that are not loaded yet.
-  while (!loaded_all_ && (i >= events_.size() || events_[i].end > loaded_end_)) LoadMore();
+  while (!IsLoaded() && (i >= events_.size() || events_[i].end > loaded_end_)) LoadMore();
   return i < events_.size() ? &events_[i] : nullptr;
 }
 

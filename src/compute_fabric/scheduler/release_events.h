@@ -37,17 +37,19 @@ class ReleaseEvents {
  private:
   absl::Time EndOf(const JobView& job) const;
   void Append(const JobView& job, const TaskPlacement& task, std::vector<ReleaseEvent>& to) const;
+  bool IsLoaded() const { return has_all_jobs_ && jobs_loaded_ == jobs_.size(); }
+  void ListJobs();
   void LoadMore();
 
   const SchedulerState* state_;
   absl::Time now_;
-  std::vector<ReleaseEvent> events_;
+  std::vector<ReleaseEvent> events_;        // by end, of the first jobs_loaded_ of jobs_
   absl::flat_hash_set<std::string> added_;  // jobs that Add has told
-  // All jobs whose (end, id) is at most this have been loaded.
-  absl::Time loaded_end_ = absl::InfinitePast();
-  std::string loaded_id_;
-  int64_t num_loaded_ = 0;
-  bool loaded_all_ = false;
+  // Running jobs by end, as pointers: the first kFew until more is asked for, then all.
+  std::vector<const JobView*> jobs_;
+  bool has_all_jobs_ = false;
+  size_t jobs_loaded_ = 0;
+  absl::Time loaded_end_ = absl::InfinitePast();  // of the last of them
 };
 
 }  // namespace oneai::fabric

@@ -65,7 +65,12 @@ class Search {
   std::vector<Relevance> relevant_;
   std::vector<AlternativeRoom> alternatives_;
   // What is free at time_ on nodes where something has been released; others are as they are now.
-  absl::flat_hash_map<NodeIndex, NodeRoom> freed_;
+  const NodeRoom* FindFreed(NodeIndex node) const {
+    return freed_slot_[node] < 0 ? nullptr : &freed_[freed_slot_[node]];
+  }
+  NodeRoom& Freed(NodeIndex node);
+  std::vector<int32_t> freed_slot_;  // by node, index in freed_; -1: none
+  std::vector<NodeRoom> freed_;
   size_t next_release_ = 0;
   std::vector<std::pair<absl::Time, NodeIndex>> instants_;  // holds and kept places, by time
   size_t next_instant_ = 0;
@@ -107,17 +112,16 @@ int64_t Search::RoomOn(NodeIndex node, const AlternativeRoom& alternative,
   if (cap == 0) return 0;
   const bool has_calendar = !state.spec.holds.empty() || !job_.reservation.empty();
   if (has_calendar && !MayUse(state.spec, job_, time_, nullptr)) return 0;
-  const auto freed = freed_.find(node);
+  const NodeRoom* freed = FindFreed(node);
   if (!kept_.HasAny(node)) {
-    if (freed == freed_.end()) {
+    if (freed == nullptr) {
       return state_.cluster.NumFit(node, job_.shape, alternative.device, cap, nvlink_domain);
     }
-    return NumFitInRoom(freed->second, state.spec, job_.shape, alternative.device, alternative.kind,
-                        cap, nvlink_domain);
+    return NumFitInRoom(*freed, state.spec, job_.shape, alternative.device, alternative.kind, cap,
+                        nvlink_domain);
   }
-  return kept_.NumFitBeside(node, freed == freed_.end() ? RoomOf(state) : freed->second, releases_,
-                            job_.shape, alternative.device, cap, nvlink_domain, time_,
-                            time_ + job_.time_limit);
+  return kept_.NumFitBeside(node, freed == nullptr ? RoomOf(state) : *freed, releases_, job_.shape,
+                            alternative.device, cap, nvlink_domain, time_, time_ + job_.time_limit);
 }
 
 Rooms Search::RoomsOn(NodeIndex node, const AlternativeRoom& alternative) const {
@@ -181,6 +185,7 @@ void Search::Begin() {
   }
   const NodeIndex num = state_.cluster.num_indexes();
   relevant_.assign(num, Relevance::kUnknown);
+  freed_slot_.assign(num, -1);
   for (AlternativeRoom& alternative : alternatives_) alternative.by_node.resize(num);
   // A node without room for one task now has none until something changes there.
   absl::flat_hash_set<NodeIndex> seen;
@@ -208,6 +213,14 @@ absl::Time Search::NextInstant() {
   return next;
 }
 
+NodeRoom& Search::Freed(NodeIndex node) {
+  if (freed_slot_[node] < 0) {
+    freed_slot_[node] = static_cast<int32_t>(freed_.size());
+    freed_.push_back(RoomOf(state_.cluster.node(node)));
+  }
+  return freed_[freed_slot_[node]];
+}
+
 void Search::StepTo(absl::Time time) {
   time_ = time;
   absl::InlinedVector<NodeIndex, 8> changed;
@@ -218,9 +231,7 @@ void Search::StepTo(absl::Time time) {
   for (const ReleaseEvent* release = releases_.At(next_release_);
        release != nullptr && release->end <= time; release = releases_.At(++next_release_)) {
     if (!IsRelevant(release->node)) continue;
-    auto [freed, is_new] = freed_.try_emplace(release->node);
-    if (is_new) freed->second = RoomOf(state_.cluster.node(release->node));
-    GiveBack(freed->second, release->release);
+    GiveBack(Freed(release->node), release->release);
     changed.push_back(release->node);
   }
   std::sort(changed.begin(), changed.end());
