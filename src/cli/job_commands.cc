@@ -170,11 +170,6 @@ void PrintJob(const Job& job, absl::Time now) {
 // The array's id, then those of its jobs, one a line.
 int ArraySubmitted(const CommandContext& context, const SubmitFlags& flags,
                    const fabric::v1::SubmitJobResponse& response) {
-  if (flags.follow || flags.wait) {
-    return Fail(absl::InvalidArgumentError(
-        absl::StrCat("--follow and --wait are for one job; the array ", response.array_id(),
-                     " is submitted: oneai job list --array ", response.array_id())));
-  }
   if (context.json()) {
     std::cout << ToJson(response);
     return kExitOk;
@@ -191,6 +186,11 @@ int ArraySubmitted(const CommandContext& context, const SubmitFlags& flags,
 int Submit(const CommandContext& context, const SubmitFlags& flags) {
   const absl::StatusOr<fabric::v1::JobSpec> spec = ReadSpec(flags.file);
   if (!spec.ok()) return Fail(spec.status());
+  if ((flags.follow || flags.wait) && (spec->has_array() || spec->has_sweep())) {
+    return Fail(absl::InvalidArgumentError(
+        "--follow and --wait are for one job; submit the array without them and look at it with "
+        "`oneai job list --array ID`"));
+  }
   const absl::StatusOr<Session> session = context.Open();
   if (!session.ok()) return Fail(session.status());
   fabric::v1::SubmitJobRequest request;

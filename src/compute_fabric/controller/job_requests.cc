@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/ids.h"
 #include "base/status.h"
@@ -72,6 +73,11 @@ bool NewerFirst(const JobRecord& a, const JobRecord& b) {
 }
 
 absl::Status NoSuchJob(absl::string_view id) {
+  if (absl::StartsWith(id, "array-")) {
+    return absl::NotFoundError(absl::StrCat("no job ", id.substr(0, 128),
+                                            "; `oneai job list --array ", id.substr(0, 128),
+                                            "` shows the jobs of an array"));
+  }
   return absl::NotFoundError(
       absl::StrCat("no job ", id.substr(0, 128), "; `oneai job list` shows what there is"));
 }
