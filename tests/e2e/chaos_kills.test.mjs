@@ -22,10 +22,12 @@ console.log(`# ONEAI_KILLS_SEED=${seed}`);
 const guarded = (work) => `
   cd "$ONEAI_ARTIFACT_DIR"
   echo "$RANK.$ONEAI_ATTEMPT" >> starts
-  exec 9> "lock.$ONEAI_ATTEMPT"
-  flock -s 9
+  exec 9> "lock.$ONEAI_ATTEMPT.$RANK"
+  flock -x 9
   for other in lock.*; do
-    [ "$other" = "lock.$ONEAI_ATTEMPT" ] || flock -n -x "$other" true || echo "$RANK.$ONEAI_ATTEMPT meets $other" >> overlaps
+    case "$other" in lock.$ONEAI_ATTEMPT.*) continue ;; esac
+    # Shared, so that ranks that look at the same moment do not take each other for its holder.
+    flock -n -s "$other" true || echo "$RANK.$ONEAI_ATTEMPT meets $other" >> overlaps
   done
   ${work}`;
 
