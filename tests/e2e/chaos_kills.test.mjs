@@ -18,15 +18,15 @@ const log = (text) => console.log(`# ${((Date.now() - started) / 1000).toFixed(1
 const hasEtcd = existsSync("/usr/bin/etcd");
 console.log(`# ONEAI_KILLS_SEED=${seed}`);
 
-// Every attempt notes its start, and holds a lock while it lives: whoever finds the lock of another attempt taken has met it alive.
+// Every attempt of a rank notes its start and holds a lock while anything of it lives. Whoever finds the lock of another attempt
+// taken has met it alive; those who only look share.
 const guarded = (work) => `
   cd "$ONEAI_ARTIFACT_DIR"
   echo "$RANK.$ONEAI_ATTEMPT" >> starts
   exec 9> "lock.$ONEAI_ATTEMPT.$RANK"
-  flock -x 9
+  flock -n -x 9 || echo "$RANK.$ONEAI_ATTEMPT runs already" >> overlaps
   for other in lock.*; do
-    case "$other" in lock.$ONEAI_ATTEMPT.*) continue ;; esac
-    # Shared, so that ranks that look at the same moment do not take each other for its holder.
+    case "$other" in "lock.$ONEAI_ATTEMPT."*) continue ;; esac
     flock -n -s "$other" true || echo "$RANK.$ONEAI_ATTEMPT meets $other" >> overlaps
   done
   ${work}`;
