@@ -12,6 +12,8 @@ namespace oneai::fabric {
 
 // FGD's packing experiment (USENIX ATC'23).
 void AddFgdCommand(CLI::App& app, absl::Status& result);
+// Gavel's rounds on several kinds of GPU (OSDI'20).
+void AddGavelCommand(CLI::App& app, absl::Status& result);
 // Queueing on the Philly trace (ATC'19), five reference policies and ours.
 void AddPhillyCommand(CLI::App& app, absl::Status& result);
 // Any trace on any cluster.

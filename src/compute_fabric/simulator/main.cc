@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   absl::Status result = absl::OkStatus();
   oneai::fabric::AddFgdCommand(app, result);
+  oneai::fabric::AddGavelCommand(app, result);
   oneai::fabric::AddPhillyCommand(app, result);
   oneai::fabric::AddReplayCommand(app, result);
   try {
