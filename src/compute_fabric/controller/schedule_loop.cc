@@ -225,6 +225,10 @@ absl::Status ScheduleLoop::AdvanceJob(const JobRecord& record, absl::Time now) {
       record.value->spec().depends_on_size() > 0 && record.value->state() == v1::PENDING
           ? NeverRunsBecause(*state_, *record.value)
           : "";
+  // Of jobs that have only been submitted there may be very many: they are not even copied.
+  const bool fresh = record.value->state() == v1::PENDING && record.value->tasks_size() == 0 &&
+                     !record.value->cancel_requested();
+  if (fresh && never.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const JobRecord after,
                    state_->UpdateJob(record.value->id(), [&](v1::Job& copy, EventDrafts& events) {
                      bool changed = !never.empty() && ApplyCancel(copy, never, now, events);
