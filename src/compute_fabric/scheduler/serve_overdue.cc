@@ -8,8 +8,8 @@ namespace oneai::fabric {
 namespace {
 
 // Looked at per queue, and tried, a pass: each try may cost a search for a planned start.
-constexpr int kLookedAtMax = 256;
-constexpr int kTriedMax = 16;
+constexpr int kLookedAtMax = 64;
+constexpr size_t kTriedMax = 8;
 
 }  // namespace
 
@@ -36,8 +36,9 @@ void Pass::ServeOverdue() {
             [](const JobView* a, const JobView* b) { return WaitsBefore(*a, *b); });
   absl::flat_hash_set<JobClass> failed;
   for (const JobView* job : overdue) {
-    if (promises_.Has(job->id) || failed.contains(state_.jobs.ClassOf(*job))) continue;
     if (overdue_.size() == kTriedMax) return;
+    if (promises_.Has(job->id) || IsRefusedLikeOthers(*job)) continue;
+    if (!failed.empty() && failed.contains(state_.jobs.ClassOf(*job))) continue;
     overdue_.insert(job->id);
     ++result_.num_considered;
     const PlaceOutcome::Blocker blocker = Place(*job);
