@@ -14,8 +14,8 @@ namespace {
 // One job being placed.
 class Placement {
  public:
-  Placement(SchedulerState& state, const PlaceRequest& request)
-      : state_(state), request_(request), job_(*request.job) {
+  Placement(SchedulerState& state, const Policy& policy, const PlaceRequest& request)
+      : state_(state), policy_(policy), request_(request), job_(*request.job) {
     held_.Add(state.cluster, job_.placed);
   }
 
@@ -33,6 +33,7 @@ class Placement {
   int NumLeft() const { return most_ - static_cast<int>(tasks_.size()); }
 
   SchedulerState& state_;
+  const Policy& policy_;
   const PlaceRequest& request_;
   const JobView& job_;
   int least_ = 1;
@@ -46,13 +47,7 @@ class Placement {
 Placement::Alternatives Placement::AlternativesInOrder() const {
   if (job_.shape.devices.empty()) return {nullptr};
   if (job_.shape.devices.size() == 1) return {&job_.shape.devices[0]};
-  Alternatives alternatives;
-  for (const DeviceAlternative& device : job_.shape.devices) alternatives.push_back(&device);
-  std::stable_sort(alternatives.begin(), alternatives.end(),
-                   [](const DeviceAlternative* a, const DeviceAlternative* b) {
-                     return a->relative_throughput > b->relative_throughput;
-                   });
-  return alternatives;
+  return RankAlternatives(state_.kind_prices, policy_, job_);
 }
 
 // How many more tasks, at most `most`, the quota admits on top of those placed so far.
@@ -180,7 +175,7 @@ PlaceOutcome Placement::Run() {
 PlaceOutcome TryPlaceJob(SchedulerState& state, const Policy& policy, const PlaceRequest& request,
                          absl::Time /*now*/) {
   if (!state.candidates.IsBoundTo(policy)) state.candidates.Follow(state.jobs, policy);
-  return Placement(state, request).Run();
+  return Placement(state, policy, request).Run();
 }
 
 std::vector<TaskPlacement> PlaceJob(SchedulerState& state, const Policy& policy,

@@ -17,6 +17,7 @@
 #include "compute_fabric/scheduler/cluster/job_table.h"
 #include "compute_fabric/scheduler/preempt_backoff.h"
 #include "compute_fabric/scheduler/queues/queue_tree.h"
+#include "compute_fabric/scheduler/throughput.h"
 
 namespace oneai::fabric {
 
@@ -40,6 +41,8 @@ struct SchedulerState {
   // Derived from `cluster` and `jobs`, and brought up to date by those who use it. A copy of the
   // state starts with an empty one.
   CandidateIndex candidates;
+  // What the kinds of device are worth to the jobs that there are; of the last pass.
+  KindPrices kind_prices;
 };
 
 // Phase 1, reconcile: the records as they are now. Each is idempotent and costs what changed. Not

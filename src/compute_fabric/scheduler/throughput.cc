@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <tuple>
 #include <utility>
 
 #include "compute_fabric/scheduler/score/linear_program.h"
@@ -134,6 +135,7 @@ constexpr size_t kDemandsMax = 64;
 // Where demand and capacity meet exactly, any of a range of prices would do. A touch more demand
 // chooses the upper end: somebody who has no other choice counts in full.
 constexpr double kMoreDemand = 1e-3;
+constexpr double kTouch = 1e-5;  // of a device at full speed
 
 double FastestOf(const std::vector<DeviceAlternative>& alternatives) {
   double fastest = 0;
@@ -146,23 +148,37 @@ double DevicesOf(const DeviceAlternative& alternative) {
   return static_cast<double>(alternative.total_milli()) / kWholeDevice;
 }
 
-// The largest demands, in the table's order. Empty: nobody has a choice.
+bool AlternativesBefore(const std::vector<DeviceAlternative>& a,
+                        const std::vector<DeviceAlternative>& b) {
+  const auto fields = [](const DeviceAlternative& d) {
+    return std::tie(d.kind, d.count, d.milli, d.relative_throughput);
+  };
+  return std::lexicographical_compare(
+      a.begin(), a.end(), b.begin(), b.end(),
+      [&](const auto& x, const auto& y) { return fields(x) < fields(y); });
+}
+
+// The demands for most devices, in a steady order. Empty: nobody has a choice.
 std::vector<Demand> DemandsOf(const JobTable& jobs) {
-  std::vector<Demand> demands;
+  std::vector<Demand> all;
   bool any_choice = false;
   jobs.VisitShapes([&](const TaskShape& shape, int64_t num_tasks) {
     if (shape.devices.empty()) return;
     any_choice = any_choice || shape.devices.size() > 1;
-    const auto same = std::find_if(demands.begin(), demands.end(), [&](const Demand& d) {
-      return *d.alternatives == shape.devices;
-    });
-    if (same != demands.end()) {
-      same->num_tasks += static_cast<double>(num_tasks);
-    } else {
-      demands.push_back({&shape.devices, static_cast<double>(num_tasks)});
-    }
+    all.push_back({&shape.devices, static_cast<double>(num_tasks)});
   });
   if (!any_choice) return {};
+  std::stable_sort(all.begin(), all.end(), [](const Demand& a, const Demand& b) {
+    return AlternativesBefore(*a.alternatives, *b.alternatives);
+  });
+  std::vector<Demand> demands;
+  for (const Demand& demand : all) {
+    if (demands.empty() || AlternativesBefore(*demands.back().alternatives, *demand.alternatives)) {
+      demands.push_back(demand);
+    } else {
+      demands.back().num_tasks += demand.num_tasks;
+    }
+  }
   const auto devices = [](const Demand& d) {
     return d.num_tasks * DevicesOf(d.alternatives->front());
   };
@@ -170,6 +186,42 @@ std::vector<Demand> DemandsOf(const JobTable& jobs) {
                    [&](const Demand& a, const Demand& b) { return devices(a) > devices(b); });
   if (demands.size() > kDemandsMax) demands.resize(kDemandsMax);
   return demands;
+}
+
+// What a task gains on the alternative, in devices at full speed, less what the devices cost there.
+double NetGain(const std::vector<DeviceAlternative>& alternatives, const DeviceAlternative& a,
+               const KindPrices& prices) {
+  const double fastest = FastestOf(alternatives);
+  const double gain =
+      fastest > 0 ? DevicesOf(alternatives.front()) * a.relative_throughput / fastest : 0;
+  const auto price = prices.find(a.kind);
+  return price != prices.end() ? gain - price->second * DevicesOf(a) : gain;
+}
+
+// Prices leave some jobs with two kinds that are equally good. Where the jobs that clearly want a
+// kind fill it, its price is raised a touch, so that those to whom it is all one leave it to them.
+void MarkClaimed(const std::vector<Demand>& demands, const ClusterState& cluster,
+                 KindPrices& prices) {
+  std::map<std::string, double> claimed;  // devices
+  for (const Demand& demand : demands) {
+    const DeviceAlternative* best = nullptr;
+    bool clear = false;
+    for (const DeviceAlternative& a : *demand.alternatives) {
+      const double lead = best != nullptr ? NetGain(*demand.alternatives, a, prices) -
+                                                NetGain(*demand.alternatives, *best, prices)
+                                          : 1;
+      clear = lead > kTouch || (clear && lead < -kTouch);
+      if (lead > 0) best = &a;
+    }
+    if (clear) claimed[best->kind] += demand.num_tasks * DevicesOf(*best);
+  }
+  for (auto& [kind, price] : prices) {
+    const auto capacity = cluster.capacity().find(kind);
+    const double devices = capacity != cluster.capacity().end()
+                               ? static_cast<double>(capacity->second) / kWholeDevice
+                               : 0;
+    if (claimed[kind] >= devices) price += kTouch;
+  }
 }
 
 }  // namespace
@@ -250,6 +302,7 @@ KindPrices PricesOfKinds(const ClusterState& cluster, const JobTable& jobs) {
   for (const auto& [kind, row] : row_of_kind) {
     if (solution.prices[row] > kTolerance) prices[kind] = solution.prices[row];
   }
+  MarkClaimed(demands, cluster, prices);
   return prices;
 }
 
@@ -257,11 +310,9 @@ std::vector<const DeviceAlternative*> RankAlternatives(const KindPrices& prices,
                                                        const Policy& policy, const JobView& job) {
   const std::vector<DeviceAlternative>& devices = job.shape.devices;
   std::vector<std::pair<int64_t, const DeviceAlternative*>> ranked;  // gain in units of tolerance
-  const double fastest = FastestOf(devices);
+  const KindPrices none;
   for (const DeviceAlternative& a : devices) {
-    const auto price = prices.find(a.kind);
-    double gain = fastest > 0 ? DevicesOf(devices.front()) * a.relative_throughput / fastest : 0;
-    if (policy.throughput_aware && price != prices.end()) gain -= price->second * DevicesOf(a);
+    const double gain = NetGain(devices, a, policy.throughput_aware ? prices : none);
     ranked.emplace_back(std::llround(gain / kTolerance), &a);
   }
   std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) {
