@@ -57,7 +57,7 @@ before(async () => {
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
   browser = await chromium.launch({
     executablePath: "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+    args: ["--no-sandbox", "--disable-gpu", "--force-prefers-reduced-motion", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   });
   page = await browser.newPage({ viewport: { width: 1440, height: 1000 } });
   page.on("console", (message) => message.type() === "error" && problems.push(message.text()));

@@ -64,6 +64,9 @@ std::string SlurmCluster::WhyNot() {
     if (ProgramPath(program).empty()) return absl::StrCat(program, " is not installed");
   }
   if (geteuid() != 0) return "needs root, for the node daemons";
+  std::error_code error;
+  if (std::filesystem::is_empty("/sys/fs/cgroup", error) || error)
+    return "no cgroup file system in /sys/fs/cgroup, without which slurmd does not start";
   return "";
 }
 
