@@ -216,7 +216,10 @@ PlanResult LiveSchedule::Plan(absl::Time now) {
   Refresh(now);
   changed_ = false;
   last_pass_ = now;
-  return fabric::Plan(state_, options_->policy, now);
+  PlanResult plan = fabric::Plan(state_, options_->policy, now);
+  last_placed_.clear();
+  for (const JobPlacement& placement : plan.placements) last_placed_.insert(placement.job_id);
+  return plan;
 }
 
 void LiveSchedule::Reconsider(const std::string& job_id) {
@@ -231,7 +234,13 @@ Explanation LiveSchedule::Explain(const v1::Job& job, absl::Time now) {
   TakeJob(job.id(), now);
   Explanation why = fabric::Explain(state_, options_->policy, job.id(), now);
   const JobView* view = state_.jobs.Find(job.id());
-  if (view != nullptr && IsWaiting(*view)) AddVictims(*view, now, why);
+  if (view == nullptr || !IsWaiting(*view)) return why;
+  AddVictims(*view, now, why);
+  // Those ahead of it may take the room pass after pass without being able to start (a full disk).
+  if (why.reasons.empty() && last_pass_ > view->submitted && !last_placed_.contains(job.id())) {
+    why.reasons.push_back(
+        "there is room for it now: the last pass served others first, or the room came since");
+  }
   return why;
 }
 

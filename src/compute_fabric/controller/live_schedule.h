@@ -91,6 +91,7 @@ class LiveSchedule {
   bool knows_past_ ABSL_GUARDED_BY(mu_) = false;
   bool changed_ ABSL_GUARDED_BY(mu_) = true;  // since the last pass
   absl::Time last_pass_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  std::set<std::string> last_placed_ ABSL_GUARDED_BY(mu_);         // by the last pass
   absl::Time latest_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();  // the clock when last seen
 };
 
