@@ -14,7 +14,7 @@
 // difference of a few milli either way does not end the steady order.
 //
 // Measured with `oneai-sim fgd`, GPU allocated at 100 % arrived, mean of the 13 published
-// workloads, seeds 42..51 (rules chosen on seeds 1..10): FGD 94.35 % as published, this
+// workloads, seeds 42..51 (rules chosen on seeds 1..6): FGD 94.35 % as published, this
 // policy 95.26 %, better on each. On the default workload 96.03 % against 95.23 %, where even an
 // optimal packing of the shares leaves 3.8 % idle. On five workloads, one after the other:
 // FGD 94.28, with rule 1 94.59, with coarser rounding 94.87, with rule 2 95.25, with rule 3 95.32.
