@@ -35,11 +35,6 @@ std::string GresArgument(const std::vector<SlurmGres>& gres) {
   });
 }
 
-// Slurm counts in whole minutes.
-std::string MinutesArgument(absl::Duration limit) {
-  return absl::StrCat(std::max<int64_t>(1, absl::ToInt64Minutes(limit + absl::Seconds(59))));
-}
-
 }  // namespace
 
 absl::StatusOr<std::string> SlurmClient::Run(std::vector<std::string> argv) const {
@@ -88,8 +83,6 @@ absl::StatusOr<int64_t> SlurmClient::SubmitHeld(const SlurmSubmission& submissio
   }
   if (!submission.gres.empty())
     argv.push_back(absl::StrCat("--gres=", GresArgument(submission.gres)));
-  if (submission.time_limit != absl::InfiniteDuration())
-    argv.push_back(absl::StrCat("--time=", MinutesArgument(submission.time_limit)));
   if (!options_.partition.empty()) argv.push_back(absl::StrCat("--partition=", options_.partition));
   if (!options_.account.empty()) argv.push_back(absl::StrCat("--account=", options_.account));
   argv.push_back(submission.script_file);

@@ -41,8 +41,6 @@ struct SlurmSubmission {
   int64_t cpus = 1;
   int64_t memory_bytes = 0;     // 0: the cluster's default
   std::vector<SlurmGres> gres;  // per node
-  absl::Duration time_limit = absl::InfiniteDuration();
-  absl::Duration grace = absl::Seconds(10);  // between SIGTERM and SIGKILL
 };
 
 // Thread-safe; every call runs a command and blocks. Unavailable: the command failed or ran out of

@@ -48,6 +48,12 @@ std::vector<std::string> SlurmShims::inherited_env() const {
 }
 
 absl::Status SlurmShims::Start(const TaskOrder& order, const std::filesystem::path& dir) {
+  for (const DeviceShare& share : order.shares) {
+    if (share.milli >= 1000) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("Slurm gives whole devices, not ", share.milli, "/1000 of ", share.id,
+                     "; ask for whole ones, or keep the job off Slurm's nodes by node_selector"));
+  }
   const std::string script = (dir / "slurm.sh").string();
   RETURN_IF_ERROR(WriteFileAtomically(script, SlurmScript(node_.shim_program, dir.string()), 0700));
   SlurmSubmission submission;
