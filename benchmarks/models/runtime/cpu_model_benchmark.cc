@@ -71,7 +71,7 @@ void RunSteps(benchmark::State& state, int64_t num_sequences, int64_t chunk_toke
   std::vector<SequenceChunk> chunks;
   for (int64_t s = 0; s < num_sequences; ++s) {
     chunks.push_back({tokens, context, absl::MakeConstSpan(table).subspan(s * blocks, blocks),
-                      LogitRows::kLast});
+                      1});
   }
   std::vector<float> logits;
   for (auto _ : state) {

@@ -77,7 +77,7 @@ absl::Status PerplexityScorer::Add(absl::Span<const int32_t> tokens, int64_t num
 absl::Status PerplexityScorer::Flush() {
   std::vector<models::SequenceChunk> chunks;
   for (size_t i = 0; i < queue_.size(); ++i) {
-    chunks.push_back({queue_[i].input, 0, block_tables_[i], models::LogitRows::kAll});
+    chunks.push_back({queue_[i].input, 0, block_tables_[i], models::kAllRows});
   }
   RETURN_IF_ERROR(model_->Forward(chunks, cache_, logits_));
   const int64_t width = model_->output_dim();

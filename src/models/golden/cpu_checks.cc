@@ -105,7 +105,7 @@ absl::Status CpuChecks::CompareTrace(const GoldenCase& golden, qwen::Probe probe
 }
 
 absl::Status CpuChecks::CheckText(const GoldenCase& golden, const std::vector<int32_t>& blocks) {
-  const SequenceChunk chunk{golden.input_ids, 0, blocks, LogitRows::kAll};
+  const SequenceChunk chunk{golden.input_ids, 0, blocks, kAllRows};
   std::vector<float> logits;
   absl::Status traced;
   auto observe = [&](qwen::Probe probe, int64_t layer, const CpuTensor& x) {
@@ -118,7 +118,7 @@ absl::Status CpuChecks::CheckText(const GoldenCase& golden, const std::vector<in
 
 absl::Status CpuChecks::CheckEmbedding(const GoldenCase& golden,
                                        const std::vector<int32_t>& blocks) {
-  const SequenceChunk chunk{golden.input_ids, 0, blocks, LogitRows::kLast};
+  const SequenceChunk chunk{golden.input_ids, 0, blocks, 1};
   std::vector<float> hidden;
   RETURN_IF_ERROR(model_.ForwardHidden({&chunk, 1}, cache_, hidden));
   RETURN_IF_ERROR(Compare("hidden", golden.name + ".last_hidden", hidden));
@@ -142,7 +142,7 @@ absl::Status CpuChecks::CheckEmbedding(const GoldenCase& golden,
 }
 
 absl::Status CpuChecks::CheckRerank(const GoldenCase& golden, const std::vector<int32_t>& blocks) {
-  const SequenceChunk chunk{golden.input_ids, 0, blocks, LogitRows::kLast};
+  const SequenceChunk chunk{golden.input_ids, 0, blocks, 1};
   std::vector<float> logits;
   RETURN_IF_ERROR(model_.Forward({&chunk, 1}, cache_, logits));
   const int64_t vocab = model_.output_dim(), yes = fixture_.token_yes(), no = fixture_.token_no();
@@ -156,7 +156,7 @@ absl::Status CpuChecks::CheckRerank(const GoldenCase& golden, const std::vector<
 }
 
 absl::Status CpuChecks::CheckScores(const GoldenCase& golden, const std::vector<int32_t>& blocks) {
-  const SequenceChunk chunk{golden.input_ids, 0, blocks, LogitRows::kLast};
+  const SequenceChunk chunk{golden.input_ids, 0, blocks, 1};
   std::vector<float> scores;
   RETURN_IF_ERROR(model_.Forward({&chunk, 1}, cache_, scores));
   return Compare("scores", golden.name + ".scores", scores);
@@ -173,10 +173,10 @@ absl::Status CpuChecks::CheckGreedy(std::vector<RunningCase> running) {
       if (c.generated.size() == c.expected.size()) continue;
       active.push_back(&c);
       if (step == 0) {
-        chunks.push_back({c.golden->input_ids, 0, c.block_table, LogitRows::kLast});
+        chunks.push_back({c.golden->input_ids, 0, c.block_table, 1});
       } else {
         chunks.push_back({absl::MakeConstSpan(&c.next_token, 1), c.num_cached(), c.block_table,
-                          LogitRows::kLast});
+                          1});
       }
     }
     RETURN_IF_ERROR(model_.Forward(chunks, cache_, logits));

@@ -189,8 +189,8 @@ CpuBatch CpuModel::FlattenStep(absl::Span<const SequenceChunk> chunks, const Pag
     std::ranges::copy(chunk.block_table, block_table_.begin() + static_cast<int64_t>(i * stride));
     for (size_t t = 0; t < chunk.tokens.size(); ++t) {
       const int64_t position = chunk.start_position + static_cast<int64_t>(t);
-      const bool is_last = t + 1 == chunk.tokens.size();
-      if (chunk.logits == LogitRows::kAll || (chunk.logits == LogitRows::kLast && is_last)) {
+      const auto tokens_left = static_cast<int64_t>(chunk.tokens.size() - t);
+      if (tokens_left <= chunk.num_logit_rows) {
         rows_.push_back(static_cast<int64_t>(tokens_.size()));
       }
       tokens_.push_back(chunk.tokens[t]);

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -27,9 +28,11 @@ struct CpuModelOptions {
   int num_threads = 0;      // 0: every processor this process may run on
 };
 
-// Which of a chunk's tokens get an output row. kLast of a chunk that ends in the middle of a prompt
-// is wasted work: ask for kNone.
-enum class LogitRows { kNone, kLast, kAll };
+// As num_logit_rows: a row for every token of the chunk.
+inline constexpr int64_t kAllRows = std::numeric_limits<int64_t>::max();
+
+// The adapter of a chunk that uses the base model as it is.
+inline constexpr int32_t kNoAdapter = -1;
 
 // Consecutive tokens of one sequence.
 struct SequenceChunk {
@@ -37,7 +40,18 @@ struct SequenceChunk {
   int64_t start_position = 0;        // position of tokens[0]; earlier ones are in the cache already
   absl::Span<const int32_t>
       block_table;  // cache blocks of positions 0, block_tokens, 2 block_tokens, ...
-  LogitRows logits = LogitRows::kLast;
+  // The last this many tokens get an output row: 1 to go on from the chunk's end, 0 in the middle
+  // of a prompt, kAllRows for all (verification of drafts, scores of a prompt).
+  int64_t num_logit_rows = 1;
+  // Tokens of the whole prompt. Models with dynamic NTK scaling (qwen) set their rotary base by it;
+  // 0: the chunk's end.
+  int64_t prompt_tokens = 0;
+  // LoRA adapter, as the adapter set numbers them (models/lora/cpu_adapters.h), or kNoAdapter.
+  int32_t adapter = kNoAdapter;
+  // Recurrent state of a hybrid model (qwen3_next, qwen3_5): the slot that holds the state after
+  // start_position - 1 and receives the one after the chunk. start_position 0 starts from zeros.
+  // Models without recurrent layers ignore it.
+  int32_t state_slot = 0;
 };
 
 // Called with what the forward pass computes; the tensor's rows are the step's tokens.
@@ -61,7 +75,7 @@ class CpuModel {
   int64_t weight_bytes() const;
 
   // Runs one ragged step: writes the chunks' keys and values to the cache and sets `logits` to
-  // [num_rows, output_dim], rows in the order of the chunks and, within kAll, of their tokens. A
+  // [num_rows, output_dim], rows in the order of the chunks and, within one, of its tokens. A
   // row's bits do not depend on the other chunks, on where the prompt was cut into chunks, or on
   // the number of threads. No chunks: no-op, no rows. InvalidArgument, with nothing computed,
   // naming the chunk: no tokens, an id outside the vocabulary, a block table that is too short or

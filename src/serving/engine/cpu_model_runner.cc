@@ -22,8 +22,8 @@ class CpuModelRunner final : public ModelRunner {
   absl::Status Forward(absl::Span<const RunnerChunk> chunks, std::vector<float>& logits) override {
     step_.clear();
     for (const RunnerChunk& chunk : chunks) {
-      step_.push_back({chunk.token_ids, chunk.start, chunk.block_table,
-                       chunk.wants_logits ? models::LogitRows::kLast : models::LogitRows::kNone});
+      step_.push_back({chunk.token_ids, chunk.start, chunk.block_table, chunk.num_logit_rows,
+                       chunk.prompt_tokens, chunk.adapter, chunk.state_slot});
     }
     return model_->Forward(step_, cache_, logits);
   }

@@ -248,7 +248,7 @@ absl::Status Engine::Forward(absl::Span<const PlannedChunk> chunks) {
     batch.push_back({sequence.NextTokens(chunk.num_tokens),
                      sequence.num_computed,
                      {},
-                     end == static_cast<int64_t>(sequence.tokens.size())});
+                     end == static_cast<int64_t>(sequence.tokens.size()) ? 1 : 0});
   }
   // Only now: Grow moves tables.
   for (size_t i = 0; i < chunks.size(); ++i) batch[i].block_table = pool_.BlockTable(chunks[i].id);

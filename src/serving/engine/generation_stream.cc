@@ -84,6 +84,7 @@ void GenerationStream::Push(GenerationEvent event) {
       merged.token_ids.insert(merged.token_ids.end(), event.token_ids.begin(),
                               event.token_ids.end());
       merged.finish_reason = event.finish_reason;
+      merged.ends_request = event.ends_request;
       merged.stop_string = std::move(event.stop_string);
       merged.usage = event.usage;
       merged.status = std::move(event.status);

@@ -18,7 +18,11 @@ struct RunnerChunk {
   absl::Span<const int32_t> token_ids;    // at least one
   int64_t start = 0;                      // position of the first; those before it are in the cache
   absl::Span<const int32_t> block_table;  // covers all positions up to the chunk's end
-  bool wants_logits = false;              // of the chunk's last token
+  int64_t num_logit_rows = 0;             // of the chunk's last so many tokens
+  // As in models::SequenceChunk.
+  int64_t prompt_tokens = 0;
+  int32_t adapter = -1;
+  int32_t state_slot = 0;
 };
 
 // Thread-compatible.
@@ -29,7 +33,8 @@ class ModelRunner {
   virtual int64_t num_blocks() const = 0;
   virtual int64_t block_tokens() const = 0;
 
-  // Writes the chunks' keys and values and `logits` [chunks that want them, vocab_size], in order.
+  // Writes the chunks' keys and values and `logits` [rows, vocab_size]: the wanted rows of the
+  // chunks, in order.
   // Computing a chunk again after a failure is safe. May throw; the engine treats that as
   // kInternal.
   virtual absl::Status Forward(absl::Span<const RunnerChunk> chunks,

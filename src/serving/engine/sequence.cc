@@ -61,6 +61,7 @@ void Sequence::Finish(const absl::Status& status) {
     if (stop_string_.empty()) event.text += stops_.Flush();
   }
   event.finish_reason = finish_reason_;
+  event.ends_request = true;
   event.stop_string = stop_string_;
   event.usage = Usage();
   stream->Push(std::move(event));

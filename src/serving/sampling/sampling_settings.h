@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -27,6 +28,12 @@ struct SamplingSettings {
   std::vector<int32_t> stop_token_ids;  // at most 16
   bool ignore_eos = false;
   bool include_stop = false;  // the stop string is part of the text
+  // Added to the logits of these tokens, [-100, 100] each; ids in the vocabulary, none twice, at
+  // most 1,024 of them.
+  std::vector<std::pair<int32_t, float>> logit_bias;
+  int32_t logprobs = -1;  // [0, 20]: report the token's log-probability and those of so many best
+                          // ones; -1: nothing
+  int32_t prompt_logprobs = -1;  // the same for the prompt's tokens (echo)
 };
 
 // kInvalidArgument: names the parameter, its value and what is allowed. NaN is never allowed.

@@ -70,9 +70,9 @@ std::vector<float> LogitsInPieces(CpuModel& model, ComputeDtype dtype,
     const std::vector<int32_t> table_before = EveryThirdBlock(0, 70),
                                table_after = EveryThirdBlock(2, 80);
     const std::vector<SequenceChunk> chunks = {
-        {before, 0, table_before, LogitRows::kNone},
-        {absl::MakeConstSpan(tokens).subspan(begin, piece), begin, table, LogitRows::kAll},
-        {after, 0, table_after, LogitRows::kLast}};
+        {before, 0, table_before, 0},
+        {absl::MakeConstSpan(tokens).subspan(begin, piece), begin, table, kAllRows},
+        {after, 0, table_after, 1}};
     std::vector<float> logits;
     EXPECT_THAT(model.Forward(chunks, *cache, logits), oneai::testing::IsOk());
     EXPECT_EQ(logits.size(), static_cast<size_t>((piece + 1) * model.output_dim()));
@@ -89,7 +89,7 @@ TEST_P(CpuModelStepTest, ResultsDoNotDependOnTheBatch) {
   const std::vector<int32_t> tokens = SomeTokens(37, 1, config_);
   ASSERT_OK_AND_ASSIGN(PagedKvCache cache, PagedKvCache::Create(config_, 40, kBlockTokens, dtype_));
   const std::vector<int32_t> table = EveryThirdBlock(0, 37);
-  const SequenceChunk alone{tokens, 0, table, LogitRows::kAll};
+  const SequenceChunk alone{tokens, 0, table, kAllRows};
   std::vector<float> expected;
   ASSERT_OK(model->Forward({&alone, 1}, cache, expected));
   ASSERT_EQ(expected.size(), static_cast<size_t>(37 * config_.vocab_size));
@@ -113,9 +113,9 @@ TEST(CpuModelTest, RowsFollowTheChunksThatAskForThem) {
                        PagedKvCache::Create(config, 12, kBlockTokens, ComputeDtype::kF32));
   const std::vector<int32_t> tokens = SomeTokens(6, 1, config), first = {0, 1}, second = {2, 3},
                              third = {4, 5};
-  const std::vector<SequenceChunk> chunks = {{tokens, 0, first, LogitRows::kAll},
-                                             {tokens, 0, second, LogitRows::kNone},
-                                             {tokens, 0, third, LogitRows::kLast}};
+  const std::vector<SequenceChunk> chunks = {{tokens, 0, first, kAllRows},
+                                             {tokens, 0, second, 0},
+                                             {tokens, 0, third, 1}};
   std::vector<float> logits;
   ASSERT_OK(model->Forward(chunks, cache, logits));
   ASSERT_EQ(logits.size(), static_cast<size_t>(7 * config.vocab_size));

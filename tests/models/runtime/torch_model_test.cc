@@ -66,7 +66,7 @@ TEST_P(TrainAndServeTest, WhatIsTrainedIsWhatIsServed) {
   std::vector<int64_t> ids;
   for (int64_t i = 0; i < 45; ++i) ids.push_back(i * i % config_.vocab_size);
   const std::vector<int32_t> tokens(ids.begin(), ids.end()), table = {3, 1, 2};
-  const SequenceChunk chunk{tokens, 0, table, LogitRows::kAll};
+  const SequenceChunk chunk{tokens, 0, table, kAllRows};
   std::vector<float> ours;
   ASSERT_OK(served->Forward({&chunk, 1}, cache, ours));
   const torch::NoGradGuard no_grad;

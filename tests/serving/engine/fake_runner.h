@@ -80,7 +80,7 @@ class FakeRunner final : public ModelRunner {
         if (chunk.token_ids[i] == kThrowToken) throw std::runtime_error("thrown poison");
         cache_.at(Slot(chunk, chunk.start + i)) = chunk.token_ids[i];
       }
-      if (!chunk.wants_logits) continue;
+      if (chunk.num_logit_rows == 0) continue;
       std::vector<int32_t> context;
       const int64_t end = chunk.start + static_cast<int64_t>(chunk.token_ids.size());
       for (int64_t p = 0; p < end; ++p) context.push_back(cache_.at(Slot(chunk, p)));

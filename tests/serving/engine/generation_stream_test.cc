@@ -47,6 +47,7 @@ TEST(GenerationStreamTest, ListenerIsDroppedAfterTheLastEvent) {
   stream->OnReady([owned, stream] { ++*owned; });
   GenerationEvent last;
   last.finish_reason = FinishReason::kStop;
+  last.ends_request = true;
   stream->Push(last);
   EXPECT_EQ(*owned, 1);
   EXPECT_EQ(owned.use_count(), 1);

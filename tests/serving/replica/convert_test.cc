@@ -57,6 +57,7 @@ TEST(AddEventTest, ResponseCollects) {
   event.text = "b";
   event.token_ids = {2};
   event.finish_reason = FinishReason::kStop;
+  event.ends_request = true;
   event.stop_string = "x";
   event.usage = {3, 2};
   AddEvent(event, response);
