@@ -1,0 +1,87 @@
+// File: serving/grammar/grammar_matcher.h
+//
+// Where one sequence stands in its grammar: which tokens may come next, and what follows from the
+// one that came.
+//   FillMask -> (sample) -> Accept -> ForcedBytes ...
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "serving/grammar/grammar.h"
+#include "serving/grammar/stack_simulation.h"
+
+namespace oneai::serving {
+
+// How many accepted tokens Rollback can take back.
+inline constexpr int64_t kRollbackTokensMax = 256;
+
+// Thread-compatible. Copies are independent and cheap (some hundred bytes), for n > 1.
+class GrammarMatcher {
+ public:
+  explicit GrammarMatcher(std::shared_ptr<const CompiledGrammar> grammar);
+
+  // Writes one bit per token id into `allowed` [vocabulary().num_mask_words()]: exactly the tokens
+  // that Accept would take. End ids are allowed exactly when the text may end here, and nothing
+  // else is once it has ended. Never all zero before the end: the automaton has no dead ends, and
+  // every single byte is a token in a byte-level vocabulary. A few microseconds when the state was
+  // seen before by any matcher of this grammar.
+  void FillMask(absl::Span<uint64_t> allowed);
+
+  // Moves on by `token`. False, and nothing changed: the grammar does not allow it here.
+  bool Accept(int32_t token);
+
+  // Takes back the last `num_tokens` accepted tokens (an end token counts). At most
+  // num_accepted(), and at most kRollbackTokensMax.
+  void Rollback(int64_t num_tokens);
+  int64_t num_accepted() const { return num_accepted_; }
+
+  // Bytes that must come next whatever the model says, up to 4 KiB; empty when there is a choice,
+  // or when the text may end here. Never ends inside a UTF-8 character. See ForcedTokens for their
+  // use.
+  std::string ForcedBytes();
+
+  // The tokens to append without asking the model (jump-ahead): the canonical tokens, by `encode`
+  // (text -> ids, no special tokens), of ForcedBytes, without the last one, because what comes
+  // after may merge with it. Accept takes every one of them.
+  //
+  // What stays exact: the text obeys the grammar, and it is a function of the request alone, so it
+  // is the same in any batch. What does not: the model, asked at each step, might have spelled the
+  // same bytes in other tokens, and conditions what follows on that; so output with jump-ahead may
+  // differ, after the forced bytes, from output without. It is therefore a setting of the replica,
+  // not a choice made step by step.
+  std::vector<int32_t> ForcedTokens(
+      absl::FunctionRef<std::vector<int32_t>(absl::string_view)> encode);
+
+  // True when the text may end here.
+  bool CanEnd() const;
+  // True once an end token was accepted.
+  bool finished() const { return finished_; }
+
+  const CompiledGrammar& grammar() const { return *grammar_; }
+
+ private:
+  struct Snapshot {  // before a token
+    int64_t num_items;
+    int64_t num_nodes;
+    bool finished;
+  };
+  bool FillFromCache(absl::Span<uint64_t> allowed);
+  void FillByWalk(absl::Span<uint64_t> allowed);
+  void PushSnapshot();
+
+  std::shared_ptr<const CompiledGrammar> grammar_;
+  StackArena arena_;
+  std::vector<StackItem> now_;      // where the text may stand
+  std::vector<StackItem> history_;  // items of the snapshots, in order
+  std::vector<Snapshot> snapshots_;
+  int64_t num_accepted_ = 0;
+  bool finished_ = false;
+};
+
+}  // namespace oneai::serving

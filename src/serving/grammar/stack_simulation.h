@@ -1,0 +1,75 @@
+// File: serving/grammar/stack_simulation.h
+//
+// Runs a GrammarAutomaton over bytes. Where a text stands is a set of items, each a state with the
+// stack of callers that wait for its rule's end.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "serving/grammar/grammar_automaton.h"
+
+namespace oneai::serving {
+
+// Ways to read a text that are followed at once. An ambiguous grammar can have more; those beyond
+// are dropped, so that the grammar then allows less than it says, never more.
+inline constexpr int64_t kStackItemsMax = 128;
+
+struct StackItem {
+  int32_t state;  // kEnded: the outermost rule has ended
+  int32_t stack;  // a node of the arena; 0: nobody waits
+  static constexpr int32_t kEnded = -1;
+  friend bool operator==(const StackItem&, const StackItem&) = default;
+};
+
+// Stacks as a tree that shares what is common; equal stacks are one node, so they are compared by
+// number. Thread-compatible.
+class StackArena {
+ public:
+  StackArena() { Truncate(1); }
+  // The stack with `resume` on top of `stack`; -1 when it would be deeper than `depth_max`.
+  int32_t Push(int32_t resume, int32_t stack, int32_t depth_max);
+  int32_t resume(int32_t stack) const { return nodes_[stack].resume; }
+  int32_t below(int32_t stack) const { return nodes_[stack].below; }
+  int32_t depth(int32_t stack) const { return nodes_[stack].depth; }
+  int64_t num_nodes() const { return static_cast<int64_t>(nodes_.size()); }
+  // Forgets the nodes made since there were `num_nodes` (at least 1).
+  void Truncate(int64_t num_nodes);
+
+ private:
+  struct Node {
+    int32_t resume;
+    int32_t below;
+    int32_t depth;
+  };
+  std::vector<Node> nodes_ = {{0, 0, 0}};
+  absl::flat_hash_map<uint64_t, int32_t> by_content_;  // resume << 32 | below
+};
+
+// Steps sets of items. Borrows both, which must outlive it. Thread-compatible.
+class StackSimulation {
+ public:
+  StackSimulation(const GrammarAutomaton& automaton, StackArena& arena)
+      : automaton_(automaton), arena_(arena) {}
+
+  // Appends to `out` where a text stands that enters `state` over `stack`: the items from which a
+  // byte can be read, after any calls and returns, and {kEnded, 0} when the text may end. Items
+  // already in `out` from `begin` on are not repeated.
+  void Enter(int32_t state, int32_t stack, std::vector<StackItem>& out, size_t begin);
+
+  // Appends to `out` the items after `byte` from out[from, to). The order is a function of the
+  // items, so that two runs over the same bytes drop the same ones when there are too many.
+  void Step(size_t from, size_t to, uint8_t byte, std::vector<StackItem>& out);
+
+  // Items were dropped since construction: see kStackItemsMax and GrammarLimits::call_depth_max.
+  bool dropped() const { return dropped_; }
+
+ private:
+  const GrammarAutomaton& automaton_;
+  StackArena& arena_;
+  std::vector<StackItem> pending_, seen_;
+  bool dropped_ = false;
+};
+
+}  // namespace oneai::serving
