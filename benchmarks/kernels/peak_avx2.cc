@@ -5,17 +5,15 @@
 namespace oneai::kernels {
 
 double PeakLoopAvx2F32(long iterations) {
-  constexpr int kSums = 12;  // enough to cover the latency of two units
+  constexpr int kSums = 12;  // enough to cover the latency of two units, and no spilling
   __m256 sum[kSums] = {};
-  __m256 a = _mm256_set1_ps(1e-9f);
-  __m256 b = _mm256_set1_ps(1e-9f);
-  // Opaque starting values: equal sums would be computed once.
-  for (int s = 0; s < kSums; ++s) __asm__ volatile("" : "+x"(sum[s]));
+  const __m256 x = _mm256_set1_ps(1e-9f);
   for (long i = 0; i < iterations; ++i) {
-    __asm__ volatile("" : "+x"(a), "+x"(b));
-    for (int s = 0; s < kSums; ++s) sum[s] = _mm256_fmadd_ps(a, b, sum[s]);
+#pragma GCC unroll 12
+    for (int s = 0; s < kSums; ++s) {
+      __asm__ volatile("vfmadd231ps %1, %1, %0" : "+x"(sum[s]) : "x"(x));
+    }
   }
-  for (int s = 0; s < kSums; ++s) __asm__ volatile("" : : "x"(sum[s]));
   return 2.0 * 8 * kSums * static_cast<double>(iterations);
 }
 
