@@ -1,14 +1,7 @@
 #include "models/safetensors/checkpoint.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
-#include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <set>
 
@@ -17,6 +10,7 @@
 #include "base/status.h"
 #include "models/json/json_reader.h"
 #include "models/safetensors/safetensors_header.h"
+#include "models/safetensors/small_floats.h"
 
 namespace oneai::models {
 namespace {
@@ -33,14 +27,6 @@ bool IsPlainShardName(absl::string_view name) {
          !absl::StrContains(name, absl::string_view("\0", 1));
 }
 
-float HalfToFloat(uint16_t half) {
-  const int exponent = half >> 10 & 0x1f, fraction = half & 0x3ff;
-  const float sign = half & 0x8000 ? -1.f : 1.f;
-  if (exponent == 0) return sign * std::ldexp(static_cast<float>(fraction), -24);
-  if (exponent == 31) return fraction != 0 ? std::nanf("") : sign * INFINITY;
-  return sign * std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
-}
-
 template <typename T>
 T Load(const std::byte* data, size_t index) {
   T value;
@@ -52,44 +38,10 @@ T Load(const std::byte* data, size_t index) {
 
 static_assert(std::endian::native == std::endian::little, "safetensors data are used in place");
 
-// One read-only mapped file.
-class Checkpoint::Mapping {
- public:
-  static absl::StatusOr<std::shared_ptr<const Mapping>> Open(const std::filesystem::path& path) {
-    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-      return absl::ErrnoToStatus(errno, absl::StrCat(path.string(), ": cannot be opened"));
-    struct stat info {};
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size < 8) {
-      close(fd);
-      return absl::InvalidArgumentError(
-          absl::StrCat(path.string(), ": is not a safetensors file (", info.st_size, " bytes)"));
-    }
-    void* data = mmap(nullptr, info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    const int error = errno;
-    close(fd);
-    if (data == MAP_FAILED)
-      return absl::ErrnoToStatus(error, absl::StrCat(path.string(), ": cannot be mapped"));
-    return std::shared_ptr<const Mapping>(new Mapping(data, info.st_size));
-  }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  ~Mapping() { munmap(data_, size_); }
-
-  const std::byte* data() const { return static_cast<const std::byte*>(data_); }
-  int64_t size() const { return size_; }
-
- private:
-  Mapping(void* data, int64_t size) : data_(data), size_(size) {}
-  void* data_;
-  int64_t size_;
-};
-
 absl::Status Checkpoint::AddFile(const std::filesystem::path& file) {
-  ASSIGN_OR_RETURN(std::shared_ptr<const Mapping> mapping, Mapping::Open(file));
-  const absl::string_view bytes(reinterpret_cast<const char*>(mapping->data()), mapping->size());
+  ASSIGN_OR_RETURN(std::shared_ptr<const MappedFile> mapping, MappedFile::Open(file));
   ASSIGN_OR_RETURN(SafetensorsHeader header,
-                   ParseSafetensorsHeader(bytes, mapping->size(), file.string()));
+                   ParseSafetensorsHeader(mapping->text(), mapping->size(), file.string()));
   for (TensorEntry& entry : header.tensors) {
     const absl::Span<const std::byte> data(mapping->data() + entry.begin, entry.end - entry.begin);
     tensors_.push_back(
@@ -199,8 +151,7 @@ absl::StatusOr<std::vector<float>> ToFloat32(const TensorView& tensor) {
       if (!out.empty()) std::memcpy(out.data(), data, tensor.data.size());
       return out;
     case DType::kBF16:
-      for (size_t i = 0; i < out.size(); ++i)
-        out[i] = std::bit_cast<float>(static_cast<uint32_t>(Load<uint16_t>(data, i)) << 16);
+      for (size_t i = 0; i < out.size(); ++i) out[i] = Bfloat16ToFloat(Load<uint16_t>(data, i));
       return out;
     case DType::kF16:
       for (size_t i = 0; i < out.size(); ++i) out[i] = HalfToFloat(Load<uint16_t>(data, i));
@@ -215,6 +166,11 @@ absl::StatusOr<std::vector<float>> ToFloat32(const TensorView& tensor) {
     case DType::kU8:
     case DType::kBool:
       break;
+    case DType::kF8E4M3:
+    case DType::kF8E5M2:
+      return absl::InvalidArgumentError(absl::StrCat("tensor '", tensor.name,
+                                                     "': ", DTypeName(tensor.dtype),
+                                                     " means nothing without its scales"));
   }
   return absl::InvalidArgumentError(absl::StrCat(
       "tensor '", tensor.name, "': ", DTypeName(tensor.dtype), " is not a floating-point dtype"));

@@ -18,6 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "models/safetensors/dtype.h"
+#include "models/safetensors/mapped_file.h"
 
 namespace oneai::models {
 
@@ -66,13 +67,12 @@ class Checkpoint {
   absl::Status Replace(absl::string_view name, std::vector<float> values);
 
  private:
-  class Mapping;
   Checkpoint() = default;
   absl::Status AddFile(const std::filesystem::path& file);
   absl::Status Index();
 
   std::string source_;
-  std::vector<std::shared_ptr<const Mapping>> mappings_;
+  std::vector<std::shared_ptr<const MappedFile>> mappings_;
   std::vector<std::shared_ptr<const std::vector<float>>> replaced_;
   std::vector<TensorView> tensors_;
   std::vector<std::string> file_of_;  // before Index(): the file of each tensor, for messages

@@ -12,7 +12,7 @@ struct Row {
 };
 
 // In the order of the enum.
-constexpr std::array<Row, 10> kTable = {{{DType::kF64, "F64", 8},
+constexpr std::array<Row, 12> kTable = {{{DType::kF64, "F64", 8},
                                          {DType::kF32, "F32", 4},
                                          {DType::kF16, "F16", 2},
                                          {DType::kBF16, "BF16", 2},
@@ -21,7 +21,9 @@ constexpr std::array<Row, 10> kTable = {{{DType::kF64, "F64", 8},
                                          {DType::kI16, "I16", 2},
                                          {DType::kI8, "I8", 1},
                                          {DType::kU8, "U8", 1},
-                                         {DType::kBool, "BOOL", 1}}};
+                                         {DType::kBool, "BOOL", 1},
+                                         {DType::kF8E4M3, "F8_E4M3", 1},
+                                         {DType::kF8E5M2, "F8_E5M2", 1}}};
 
 }  // namespace
 

@@ -11,7 +11,20 @@
 
 namespace oneai::models {
 
-enum class DType : uint8_t { kF64, kF32, kF16, kBF16, kI64, kI32, kI16, kI8, kU8, kBool };
+enum class DType : uint8_t {
+  kF64,
+  kF32,
+  kF16,
+  kBF16,
+  kI64,
+  kI32,
+  kI16,
+  kI8,
+  kU8,
+  kBool,
+  kF8E4M3,  // 4 exponent and 3 fraction bits, no infinities ("fn"); arXiv:2209.05433
+  kF8E5M2
+};
 
 // Bytes of one element.
 int64_t DTypeBytes(DType dtype);

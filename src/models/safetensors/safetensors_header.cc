@@ -56,8 +56,9 @@ absl::StatusOr<TensorEntry> ParseEntry(const std::string& name, const Json& valu
   if (dtype_name == nullptr || !dtype_name->is_string()) return bad("'dtype' must be a string");
   const std::optional<DType> dtype = ParseDType(dtype_name->get_ref<const std::string&>());
   if (!dtype.has_value())
-    return bad(absl::StrCat("dtype ", dtype_name->dump().substr(0, 40),
-                            " is not supported (F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL are)"));
+    return bad(absl::StrCat(
+        "dtype ", dtype_name->dump().substr(0, 40),
+        " is not supported (F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL F8_E4M3 F8_E5M2 are)"));
   absl::StatusOr<std::vector<int64_t>> shape = NaturalList(field("shape"), kTensorDimsMax);
   if (!shape.ok()) return bad(absl::StrCat("'shape' ", shape.status().message()));
   absl::StatusOr<std::vector<int64_t>> offsets = NaturalList(field("data_offsets"), 2);

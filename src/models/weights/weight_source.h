@@ -32,8 +32,9 @@ struct WeightInfo {
   std::string format;         // for people: "BF16", "Q4_K", "GPTQ int4 g128", "FP8 128x128"
 };
 
-// Elements in a form that kernels and LibTorch read. `data` points into the mapped file, or into
-// `owned` when something had to be converted.
+// Elements in a form that kernels and LibTorch read, row-major without gaps, aligned to `dtype`.
+// `data` points into the mapped file (valid while the source lives), or into `owned` when something
+// had to be converted; moving the struct keeps it valid, copying does not.
 struct DenseWeight {
   DType dtype = DType::kF32;  // kBF16, kF16 or kF32
   const std::byte* data = nullptr;

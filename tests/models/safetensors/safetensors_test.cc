@@ -86,7 +86,7 @@ TEST(SafetensorsHeaderTest, RefusesWithFileAndTensorByName) {
       {tensor(R"({"dtype":"F32","shape":[2],"data_offsets":[8,0]})", 8), "tensor 'w'"},
       {tensor(R"({"dtype":"F32","shape":[1],"data_offsets":[4,8]})", 8), "leaves a hole"},
       {tensor(R"({"dtype":"F32","shape":[1],"data_offsets":[0,4]})", 8), "tensors end at byte"},
-      {tensor(R"({"dtype":"F8_E4M3","shape":[4],"data_offsets":[0,4]})", 4), "F8_E4M3"},
+      {tensor(R"({"dtype":"F4","shape":[4],"data_offsets":[0,4]})", 4), "F4"},
       {tensor(R"({"dtype":"F32","shape":[-1],"data_offsets":[0,4]})", 4), "shape"},
       {tensor(R"({"dtype":"F32","shape":[1.0],"data_offsets":[0,4]})", 4), "shape"},
       {tensor(R"({"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]})", 4),
@@ -194,8 +194,7 @@ TEST(CheckpointTest, RefusesABadIndex) {
   EXPECT_THAT(open("{}"), StatusIs(kInvalid, HasSubstr("weight_map")));
   EXPECT_THAT(Checkpoint::Open(Fresh("none")),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("model.safetensors")));
-  EXPECT_THAT(Checkpoint::OpenFile(folder),
-              StatusIs(kInvalid, HasSubstr("not a safetensors file")));
+  EXPECT_THAT(Checkpoint::OpenFile(folder), StatusIs(kInvalid, HasSubstr("not a file of weights")));
 }
 
 TEST(CheckpointWriterTest, AnIncompleteOrWrongWriteLeavesNoTrace) {
