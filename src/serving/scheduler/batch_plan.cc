@@ -9,9 +9,13 @@ namespace {
 // A running sequence while the plan is made.
 struct Slot {
   const SequenceView* sequence;
-  int64_t num_blocks;     // held, with what this plan gives it
-  int64_t num_chunk = 0;  // tokens planned
+  int64_t num_blocks;      // held, with what this plan gives it
+  int64_t num_computed;    // with what it finds in the prefix cache
+  int64_t num_chunk = 0;   // tokens planned
+  int64_t num_drafts = 0;  // after them
   bool evicted = false;
+
+  int64_t Want() const { return sequence->num_tokens - num_computed; }
 };
 
 class Planner {
@@ -28,9 +32,10 @@ class Planner {
     PlanRunning();
     // A step that took blocks away has none to hand out.
     if (plan_.preempted.empty()) Admit();
-    for (const Slot& slot : slots_) {
-      if (!slot.evicted && slot.num_chunk > 0)
-        plan_.chunks.push_back({slot.sequence->id, slot.num_chunk});
+    for (Slot& slot : slots_) {
+      if (slot.evicted || slot.num_chunk == 0) continue;
+      GiveDrafts(slot);
+      plan_.chunks.push_back({slot.sequence->id, slot.num_chunk, slot.num_drafts});
     }
     return std::move(plan_);
   }
@@ -40,9 +45,10 @@ class Planner {
     for (const SequenceView& s : view_.running) {
       if (s.deadline <= view_.now) {
         plan_.expired.push_back(s.id);
-        num_free_ += s.num_blocks;
+        released_ = true;
+        num_free_ += s.num_blocks - s.num_shared_blocks;
       } else {
-        slots_.push_back({&s, s.num_blocks});
+        slots_.push_back({&s, s.num_blocks, s.num_computed});
       }
     }
     for (const SequenceView& s : view_.waiting) {
@@ -58,43 +64,57 @@ class Planner {
   // notices.
   void PlanRunning() {
     std::sort(slots_.begin(), slots_.end(), [](const Slot& a, const Slot& b) {
-      return std::tuple(Want(a) > 1, a.sequence->arrival) <
-             std::tuple(Want(b) > 1, b.sequence->arrival);
+      return std::tuple(a.Want() > 1, a.sequence->arrival) <
+             std::tuple(b.Want() > 1, b.sequence->arrival);
     });
     for (Slot& slot : slots_) {
       if (!slot.evicted && !slot.sequence->paused) GiveChunk(slot);
     }
   }
 
-  static int64_t Want(const Slot& slot) {
-    return slot.sequence->num_tokens - slot.sequence->num_computed;
-  }
-
   // Plans the largest chunk that budget and free blocks allow, and evicts only if not even one
   // token fits.
   void GiveChunk(Slot& slot) {
-    int64_t chunk = std::min(Want(slot), budget_);
+    int64_t chunk = ChunkWithinBudget(slot);
     if (chunk <= 0) return;
-    int64_t fitting = Capacity(slot, num_free_) - slot.sequence->num_computed;
-    if (fitting < 1 && EvictFor(slot))
-      fitting = Capacity(slot, num_free_) - slot.sequence->num_computed;
+    int64_t fitting = Fitting(slot);
+    while (fitting < 1 && EvictFor(slot)) fitting = Fitting(slot);
     chunk = std::min(chunk, fitting);
     if (chunk < 1) return;
     Take(slot, chunk);
   }
 
-  int64_t Capacity(const Slot& slot, int64_t num_more_blocks) const {
-    return (slot.num_blocks + num_more_blocks) * view_.block_tokens;
+  int64_t ChunkWithinBudget(const Slot& slot) const {
+    const int64_t most = slot.sequence->chunk_tokens_max;
+    const int64_t chunk = std::min(slot.Want(), budget_);
+    return most > 0 ? std::min(chunk, most) : chunk;
+  }
+
+  // Tokens that fit the slot's blocks and the free ones.
+  int64_t Fitting(const Slot& slot) const {
+    return (slot.num_blocks + num_free_) * view_.block_tokens - slot.num_computed;
   }
 
   void Take(Slot& slot, int64_t chunk) {
-    int64_t needed =
-        BlocksFor(slot.sequence->num_computed + chunk, view_.block_tokens) - slot.num_blocks;
-    needed = std::max<int64_t>(needed, 0);
-    num_free_ -= needed;
-    slot.num_blocks += needed;
+    TakeBlocks(slot, slot.num_computed + chunk);
     slot.num_chunk = chunk;
     budget_ -= chunk;
+  }
+
+  void TakeBlocks(Slot& slot, int64_t num_tokens) {
+    const int64_t needed =
+        std::max<int64_t>(BlocksFor(num_tokens, view_.block_tokens) - slot.num_blocks, 0);
+    num_free_ -= needed;
+    slot.num_blocks += needed;
+  }
+
+  // Only from what nobody else can use in this step.
+  void GiveDrafts(Slot& slot) {
+    if (slot.num_chunk < slot.Want()) return;
+    slot.num_drafts = std::max<int64_t>(
+        0, std::min({slot.sequence->num_drafts_max, budget_, Fitting(slot) - slot.num_chunk}));
+    TakeBlocks(slot, slot.num_computed + slot.num_chunk + slot.num_drafts);
+    budget_ -= slot.num_drafts;
   }
 
   // Takes the blocks of one sequence: a paused one, else the youngest, which must be younger than
@@ -116,11 +136,14 @@ class Planner {
   }
 
   void Evict(Slot& slot) {
-    num_free_ += slot.num_blocks;
+    // Blocks that others hold too are not counted, even if those are evicted as well: the next
+    // plan finds them free.
+    num_free_ += slot.num_blocks - slot.sequence->num_shared_blocks;
     budget_ += slot.num_chunk;
     slot.num_blocks = 0;
     slot.num_chunk = 0;
     slot.evicted = true;
+    released_ = true;
     plan_.preempted.push_back(slot.sequence->id);
   }
 
@@ -131,12 +154,19 @@ class Planner {
           waiting_.begin(), waiting_.end(),
           [this](const SequenceView* a, const SequenceView* b) { return TurnOf(*a) < TurnOf(*b); });
       const SequenceView& sequence = **next;
-      if (!MakeRoom(BlocksFor(sequence.num_tokens, view_.block_tokens))) return;
+      const int64_t num_blocks = BlocksFor(sequence.num_tokens, view_.block_tokens);
+      int64_t num_held = released_ ? 0 : sequence.num_cached_held_blocks;
+      if (!MakeRoom(num_blocks - num_held)) return;
+      if (released_ && num_held > 0) {
+        num_held = 0;
+        if (!MakeRoom(num_blocks)) return;
+      }
+      leans_on_held_ |= num_held > 0;
       waiting_.erase(next);
       plan_.admitted.push_back(sequence.id);
       if (!sequence.resumed) service_[sequence.tenant] += sequence.num_tokens * kPromptTokenCost;
-      Slot slot{&sequence, 0};
-      Take(slot, std::min(sequence.num_tokens, budget_));
+      Slot slot{&sequence, num_held, sequence.num_cached};
+      Take(slot, ChunkWithinBudget(slot));
       slots_.push_back(slot);
     }
   }
@@ -146,6 +176,7 @@ class Planner {
   }
 
   bool EvictPaused() {
+    if (leans_on_held_) return false;
     for (Slot& slot : slots_) {
       if (!slot.sequence->paused || slot.evicted) continue;
       Evict(slot);
@@ -154,9 +185,15 @@ class Planner {
     return false;
   }
 
-  std::tuple<bool, int64_t, int64_t, int64_t> TurnOf(const SequenceView& s) const {
-    if (s.resumed) return {false, 0, 0, s.arrival};
-    return {true, service_[s.tenant], -int64_t{s.priority}, s.arrival};
+  enum class Turn { kResumed, kStarving, kByService };
+
+  std::tuple<Turn, int64_t, int64_t, absl::Time, int64_t> TurnOf(const SequenceView& s) const {
+    const auto by_arrival = [&s](Turn turn) {
+      return std::tuple(turn, int64_t{0}, int64_t{0}, absl::InfinitePast(), s.arrival);
+    };
+    if (s.resumed) return by_arrival(Turn::kResumed);
+    if (view_.now - s.submitted >= limits_.starvation_bound) return by_arrival(Turn::kStarving);
+    return {Turn::kByService, service_[s.tenant], -int64_t{s.priority}, s.deadline, s.arrival};
   }
 
   // True when `num_blocks` are free beyond what the running prompts still need to be computed.
@@ -166,7 +203,7 @@ class Planner {
     for (const Slot& slot : slots_) {
       if (slot.evicted) continue;
       if (slot.sequence->paused) {
-        reclaimable += slot.num_blocks;
+        reclaimable += slot.num_blocks - slot.sequence->num_shared_blocks;
       } else {
         promised += std::max<int64_t>(
             BlocksFor(slot.sequence->num_tokens, view_.block_tokens) - slot.num_blocks, 0);
@@ -186,6 +223,9 @@ class Planner {
   std::vector<int64_t> service_;
   std::vector<Slot> slots_;
   std::vector<const SequenceView*> waiting_;
+  // A cached block that was held when the view was made may be counted as free once its holder is
+  // released, so a plan does not do both: lean on held blocks, and release holders.
+  bool released_ = false, leans_on_held_ = false;
   BatchPlan plan_;
 };
 

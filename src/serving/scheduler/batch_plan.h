@@ -4,7 +4,8 @@
 // budget a step is shared by decodes (one token each) and chunks of prompts, so a long prompt never
 // stops the others (arXiv:2308.16369); KV memory is paged, and when it runs out the youngest
 // sequence gives its blocks back and is computed again later (arXiv:2309.06180). Tenants take turns
-// by a virtual counter of the tokens they were served (arXiv:2401.00588).
+// by a virtual counter of the tokens they were served (arXiv:2401.00588). Room that is left
+// verifies guesses at the next tokens (arXiv:2211.17192).
 #pragma once
 
 #include <cstdint>
@@ -29,10 +30,19 @@ struct SequenceView {
   absl::Time deadline = absl::InfiniteFuture();
   bool paused =
       false;  // its reader is behind: keeps its blocks while nobody needs them, computes nothing
-  bool resumed = false;      // was running before and has been preempted
-  int64_t num_tokens = 0;    // prompt and output so far
-  int64_t num_computed = 0;  // of those, in the KV cache; less than num_tokens
-  int64_t num_blocks = 0;    // KV blocks held; 0 for a waiting one
+  bool resumed = false;           // was running before and has been preempted
+  int64_t num_tokens = 0;         // prompt and output so far
+  int64_t num_computed = 0;       // of those, in the KV cache; less than num_tokens
+  int64_t num_blocks = 0;         // KV blocks held; 0 for a waiting one
+  int64_t num_shared_blocks = 0;  // of them, held by others too: preempting it does not free them
+  // Of a waiting one: tokens that it finds in the prefix cache when it is admitted, whole blocks,
+  // less than num_tokens; and how many of their blocks are held by others, so that taking them
+  // needs no free block.
+  int64_t num_cached = 0;
+  int64_t num_cached_held_blocks = 0;
+  int64_t chunk_tokens_max = 0;  // most tokens of it in a step; 0: no limit of its own
+  int64_t num_drafts_max = 0;    // guesses at its next tokens that are worth verifying
+  absl::Time submitted = absl::InfiniteFuture();  // never: it does not age
 };
 
 struct SchedulerView {
@@ -48,11 +58,14 @@ struct SchedulerView {
 struct BatchLimits {
   int64_t max_batch_tokens = 0;
   int64_t max_running_sequences = 0;
+  // A request that waits for so long is next whatever its tenant, priority or deadline.
+  absl::Duration starvation_bound = absl::InfiniteDuration();
 };
 
 struct PlannedChunk {
   SequenceId id{};
   int64_t num_tokens = 0;  // the next ones that are not computed; at least 1
+  int64_t num_drafts = 0;  // at most so many guesses after them, if they are its last
 };
 
 // To be carried out in the order of the members.
@@ -65,14 +78,16 @@ struct BatchPlan {
 };
 
 // Guarantees, given that the pool can hold any one sequence at its greatest length:
-// - the chunks hold at most max_batch_tokens tokens, and their blocks fit the pool once `expired`
-// and `preempted` are released;
+// - the chunks hold at most max_batch_tokens tokens, drafts included, and their blocks fit the pool
+//   once `expired` and `preempted` are released and the cached blocks of `admitted` are taken;
 // - when a sequence that is not paused exists, the plan computes at least one token, for the oldest
-// running one among others;
-// - a sequence is preempted only for an older one, or when it is paused;
-// - of the waiting, preempted ones come back first, then the tenant that was served least; nobody
-// is overtaken because
-//   his request is large.
+//   running one among others, or frees blocks so that the next plan does;
+// - a sequence is preempted only for an older one, or when it is paused; never for drafts;
+// - of the waiting, preempted ones come back first, then those that waited for starvation_bound, in
+//   the order of their arrival; then the tenant that was served least, and of one tenant the
+//   highest priority, the earliest deadline and the earliest arrival. Nobody is overtaken because
+//   his request is large. So a request that waited for starvation_bound is overtaken by nobody who
+//   arrived later, and is admitted once the older ones are through.
 BatchPlan PlanBatch(const SchedulerView& view, const BatchLimits& limits);
 
 // Blocks that hold `num_tokens` tokens.
