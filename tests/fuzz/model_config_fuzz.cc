@@ -1,4 +1,5 @@
 #include "models/config/model_config.h"
+#include "models/config/published.h"
 #include "tests/fuzz/fuzz_target.h"
 
 using namespace oneai::models;  // NOLINT: a test's main namespace
@@ -37,6 +38,18 @@ FuzzSeeds MakeFuzzSeeds() {
   config.rope.yarn_factor = 4;
   config.rope.yarn_original_positions = 32;
   seeds.inputs.push_back(ToHfJson(config));
+  for (const char* name : {"qwen-1.8b", "qwen1.5-moe-a2.7b", "qwen3-30b-a3b", "qwen3-next-80b-a3b"})
+    seeds.inputs.push_back(ToHfJson(*PublishedConfig(name)));
+  seeds.inputs.push_back(
+      R"({"model_type": "llama", "vocab_size": 8, "hidden_size": 8, "intermediate_size": 8,
+          "num_hidden_layers": 1, "num_attention_heads": 2, "rope_scaling": {"rope_type": "llama3",
+          "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
+          "original_max_position_embeddings": 64}})");
+  seeds.inputs.push_back(
+      R"({"model_type": "qwen3_5", "text_config": {"vocab_size": 8, "hidden_size": 8,
+          "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "head_dim": 16,
+          "linear_num_key_heads": 1, "linear_num_value_heads": 2, "linear_key_head_dim": 4,
+          "linear_value_head_dim": 4}})");
   seeds.inputs.push_back(
       R"({"eos_token_id": [1, 2], "temperature": 0.7, "top_p": 0.8, "top_k": 20})");
   seeds.fragments = {"null",

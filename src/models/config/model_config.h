@@ -3,9 +3,8 @@
 // What a checkpoint folder says about its model: `config.json` and `generation_config.json` as
 // values. Both forms of config.json load: that of released checkpoints (`rope_theta`,
 // `rope_scaling`, `torch_dtype`) and that of transformers 5 (`rope_parameters`, `dtype`,
-// `layer_types`). Source: huggingface/transformers, models/qwen2/configuration_qwen2.py,
-// models/qwen3/configuration_qwen3.py and modeling_rope_utils.py (defaults of missing keys are
-// theirs).
+// `layer_types`). Source: huggingface/transformers, models/<family>/configuration_<family>.py and
+// modeling_rope_utils.py (defaults of missing keys are theirs); configuration_qwen.py of Qwen-7B.
 #pragma once
 
 #include <cstdint>
@@ -20,17 +19,31 @@
 
 namespace oneai::models {
 
-enum class ModelFamily { kQwen2, kQwen3 };
-absl::string_view ModelFamilyName(ModelFamily family);  // the `model_type`: "qwen2", "qwen3"
+// The `model_type` of a checkpoint. kQwen is the first generation ("qwen"). kQwen3_5 and
+// kQwen3_5Moe are the text parts of those models, whether their configuration is nested in
+// `text_config` or flat.
+enum class ModelFamily : uint8_t {
+  kQwen,
+  kQwen2,
+  kQwen2Moe,
+  kQwen3,
+  kQwen3Moe,
+  kQwen3Next,
+  kQwen3_5,
+  kQwen3_5Moe,
+  kLlama
+};
+absl::string_view ModelFamilyName(ModelFamily family);  // the `model_type`: "qwen2_moe", "qwen3_5"
 
 enum class ModelHead { kCausalLm, kSequenceClassification };
 
-enum class RopeScaling { kNone, kYarn };
+enum class RopeScaling { kNone, kYarn, kLlama3 };
 
-// Rotary embedding. The yarn_* fields matter only for kYarn (arXiv:2309.00071); all are resolved,
-// none "unset".
+// Rotary embedding. The yarn_* fields matter only for kYarn (arXiv:2309.00071), the llama3_* fields
+// only for kLlama3 (arXiv:2407.21783); all are resolved, none "unset".
 struct RopeConfig {
   double theta = 10000.0;
+  double partial_factor = 1.0;  // share of head_dim that is rotated, from its start
   RopeScaling scaling = RopeScaling::kNone;
   double yarn_factor = 1.0;
   int64_t yarn_original_positions = 0;  // context length the model was trained with
@@ -39,9 +52,44 @@ struct RopeConfig {
   double yarn_attention_factor =
       1.0;  // multiplies cos and sin; 0.1 ln(factor) + 1 unless the file says otherwise
   bool yarn_truncate = true;  // round the ramp's ends to whole dimensions
+  double llama3_factor = 1.0;
+  double llama3_low_frequency_factor = 1.0;   // wavelengths above original / this: slowed by factor
+  double llama3_high_frequency_factor = 4.0;  // wavelengths below original / this: kept
+  int64_t llama3_original_positions = 0;
+  // Qwen-1, in inference only: a prompt longer than ModelConfig::trained_positions raises theta by
+  // alpha^(d / (d - 2)), see NtkAlpha in models/ops/rope_frequencies.h.
+  bool dynamic_ntk = false;
 };
 
-enum class LayerType : uint8_t { kFullAttention, kSlidingAttention };
+enum class LayerType : uint8_t { kFullAttention, kSlidingAttention, kLinearAttention };
+
+// Sparse MLP layers: `experts_per_token` of `num_experts` gated MLPs, chosen by a router, and
+// perhaps one that every token passes.
+struct MoeConfig {
+  int64_t num_experts = 0;  // 0: all layers are dense
+  int64_t experts_per_token = 0;
+  int64_t expert_size = 0;            // inner width of one expert (moe_intermediate_size)
+  int64_t shared_expert_size = 0;     // inner width of the shared expert; 0: there is none
+  bool normalize_weights = false;     // the chosen experts' weights are made to sum to 1
+  double aux_loss_weight = 0.001;     // of the load-balancing loss in training
+  int64_t sparse_step = 1;            // layer i is sparse only if (i + 1) % sparse_step == 0
+  std::vector<int64_t> dense_layers;  // and if it is not one of these, which rise
+};
+
+// Layers of type kLinearAttention: Gated DeltaNet (arXiv:2412.06464) behind a short causal
+// convolution.
+struct DeltaNetConfig {
+  int64_t num_key_heads = 0;    // 0: no layer is of this type
+  int64_t num_value_heads = 0;  // a multiple of num_key_heads
+  int64_t key_dim = 0;          // of a head
+  int64_t value_dim = 0;        // of a head
+  int64_t conv_kernel = 4;
+
+  int64_t key_width() const { return num_key_heads * key_dim; }
+  int64_t value_width() const { return num_value_heads * value_dim; }
+  // Channels of the convolution: queries, keys and values.
+  int64_t conv_width() const { return 2 * key_width() + value_width(); }
+};
 
 struct ModelConfig {
   ModelFamily family = ModelFamily::kQwen3;
@@ -50,7 +98,7 @@ struct ModelConfig {
 
   int64_t vocab_size = 0;
   int64_t hidden_size = 0;
-  int64_t intermediate_size = 0;
+  int64_t intermediate_size = 0;  // inner width of a dense MLP (half of what qwen's file says)
   int64_t num_layers = 0;
   int64_t num_heads = 0;
   int64_t num_kv_heads = 0;
@@ -60,24 +108,43 @@ struct ModelConfig {
   double rms_norm_eps = 1e-6;
   RopeConfig rope;
   bool tie_word_embeddings = false;
-  bool qkv_bias = false;     // q, k, v projections have a bias (all qwen2)
-  bool output_bias = false;  // so has o_proj (qwen3 with attention_bias)
-  bool qk_norm = false;      // RMSNorm over head_dim on q and k before rope (all qwen3)
+  bool qkv_bias = false;        // q, k, v projections have a bias (all qwen, qwen2, qwen2_moe)
+  bool output_bias = false;     // so has o_proj (qwen3 and llama with attention_bias)
+  bool qk_norm = false;         // RMSNorm over head_dim on q and k before rope (qwen3 and later)
+  bool attention_gate = false;  // q_proj is [query | gate] per head; out *= sigmoid(gate)
+  // Norms multiply by 1 + weight (qwen3_next, qwen3_5), but for DeltaNet's own.
+  bool zero_centered_norms = false;
+  // Qwen-1, in inference only: queries beyond trained_positions are scaled by
+  // log(position + 1) / log(trained_positions).
+  bool log_n_attention = false;
+  int64_t trained_positions = 0;  // `seq_length` of qwen; 0 elsewhere
   int64_t sliding_window =
       0;  // keys a sliding layer sees, the query's own included; 0 when no layer slides
   std::vector<LayerType> layer_types;  // [num_layers]
+  MoeConfig moe;
+  DeltaNetConfig delta_net;
 
   DType dtype = DType::kF32;  // of the stored weights, as the file claims it
   double initializer_range = 0.02;
   std::optional<int64_t> bos_token_id;
   std::vector<int64_t> eos_token_ids;  // none, one or several
   std::optional<int64_t> pad_token_id;
+
+  // Leading elements of a head that are rotated; even.
+  int64_t rotary_dim() const {
+    return static_cast<int64_t>(static_cast<double>(head_dim) * rope.partial_factor);
+  }
+  // Rows of q_proj.
+  int64_t query_width() const { return num_heads * head_dim * (attention_gate ? 2 : 1); }
+  // Whether layer `layer` has experts.
+  bool IsSparse(int64_t layer) const;
+  bool HasLayer(LayerType type) const;
 };
 
 // Parses the text of a config.json. `what` names it in errors.
 // Unimplemented: a model_type, head, rope type, activation or quantisation that is not supported,
-// naming it and what is. InvalidArgument: a key that is missing, of the wrong type, out of range or
-// contradicts another.
+// naming it and what is. (How quantised weights are read is models/weights' business.)
+// InvalidArgument: a key that is missing, of the wrong type, out of range or contradicts another.
 absl::StatusOr<ModelConfig> ParseModelConfig(absl::string_view json, absl::string_view what);
 
 // ParseModelConfig of `<folder>/config.json`. NotFound when there is none.
@@ -87,7 +154,8 @@ absl::StatusOr<ModelConfig> LoadModelConfig(const std::filesystem::path& folder)
 // names the key.
 absl::Status ValidateModelConfig(const ModelConfig& config);
 
-// config.json in the form of released checkpoints; ParseModelConfig of it gives `config` back.
+// config.json in the form of released checkpoints; ParseModelConfig of it gives `config` back. The
+// qwen3_5 families are written flat, as their text part alone ("qwen3_5_text").
 std::string ToHfJson(const ModelConfig& config);
 
 // generation_config.json: how the author wants text sampled. Unset fields stay unset.

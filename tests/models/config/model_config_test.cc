@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "models/config/published.h"
 #include "models/json/json_reader.h"
 #include "tests/testing/paths.h"
 #include "tests/testing/status_matchers.h"
@@ -19,12 +20,15 @@ constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 constexpr auto kUnimplemented = absl::StatusCode::kUnimplemented;
 
 // The tiny models whose configs are in the tree.
-constexpr const char* kModels[] = {"qwen2_tied",           "qwen2_untied", "qwen2_yarn",
-                                   "qwen2_sliding_window", "qwen2_seqcls", "qwen3"};
+constexpr const char* kModels[] = {
+    "qwen2_tied",   "qwen2_untied", "qwen2_yarn", "qwen2_sliding_window",
+    "qwen2_seqcls", "qwen3",        "qwen2_moe",  "qwen3_moe",
+    "qwen3_next",   "qwen3_5",      "qwen3_5_moe"};
 
 std::filesystem::path Folder(absl::string_view model) {
-  return testing::DataDir() / (model == "qwen2_seqcls" ? "model_configs" : "golden") /
-         std::string(model);
+  const std::filesystem::path folder = testing::DataDir() / "model_configs" / std::string(model);
+  return std::filesystem::exists(folder) ? folder
+                                         : testing::DataDir() / "golden" / std::string(model);
 }
 
 TEST(ModelConfigTest, BothFormsOfTheFileMeanTheSameModel) {
@@ -90,6 +94,83 @@ TEST(ModelConfigTest, ReadsClassifiers) {
   EXPECT_EQ(config.pad_token_id, 489);
 }
 
+TEST(ModelConfigTest, ReadsQwen1) {
+  ASSERT_OK_AND_ASSIGN(ModelConfig config, LoadModelConfig(Folder("qwen1")));
+  EXPECT_EQ(config.family, ModelFamily::kQwen);
+  EXPECT_EQ(config.intermediate_size, 112);  // half of what the file says
+  EXPECT_EQ(config.num_kv_heads, 4);
+  EXPECT_EQ(config.head_dim, 16);
+  EXPECT_EQ(config.trained_positions, 32);
+  EXPECT_TRUE(config.rope.dynamic_ntk && config.log_n_attention && config.qkv_bias);
+  EXPECT_EQ(ToHfJson(*ParseModelConfig(ToHfJson(config), "t")), ToHfJson(config));
+  ASSERT_OK_AND_ASSIGN(ModelConfig large, LoadModelConfig(Folder("qwen1_72b")));
+  EXPECT_FALSE(large.rope.dynamic_ntk || large.log_n_attention);
+  EXPECT_EQ(large.rope.theta, 1e6);
+  EXPECT_EQ(ToHfJson(*ParseModelConfig(ToHfJson(large), "t")), ToHfJson(large));
+}
+
+TEST(ModelConfigTest, ReadsExperts) {
+  ASSERT_OK_AND_ASSIGN(ModelConfig two, LoadModelConfig(Folder("qwen2_moe")));
+  EXPECT_EQ(two.moe.num_experts, 8);
+  EXPECT_EQ(two.moe.experts_per_token, 3);
+  EXPECT_EQ(two.moe.expert_size, 40);
+  EXPECT_EQ(two.moe.shared_expert_size, 88);
+  EXPECT_FALSE(two.moe.normalize_weights);
+  EXPECT_TRUE(two.IsSparse(0) && two.IsSparse(1));
+  ASSERT_OK_AND_ASSIGN(ModelConfig three, LoadModelConfig(Folder("qwen3_moe")));
+  EXPECT_TRUE(three.moe.normalize_weights);
+  EXPECT_EQ(three.moe.shared_expert_size, 0);
+  three.moe.sparse_step = 2;
+  EXPECT_FALSE(three.IsSparse(0));
+  EXPECT_TRUE(three.IsSparse(1));
+  three.moe.dense_layers = {1};
+  EXPECT_FALSE(three.IsSparse(1));
+}
+
+TEST(ModelConfigTest, ReadsHybrids) {
+  for (const char* model : {"qwen3_next", "qwen3_5", "qwen3_5_moe"}) {
+    ASSERT_OK_AND_ASSIGN(ModelConfig config, LoadModelConfig(Folder(model)));
+    EXPECT_THAT(config.layer_types,
+                ElementsAre(LayerType::kLinearAttention, LayerType::kLinearAttention,
+                            LayerType::kLinearAttention, LayerType::kFullAttention));
+    EXPECT_EQ(config.delta_net.num_value_heads, 4);
+    EXPECT_EQ(config.delta_net.conv_width(), 128);
+    EXPECT_EQ(config.rotary_dim(), config.head_dim / 4);
+    EXPECT_EQ(config.rope.theta, 1e7);
+    EXPECT_TRUE(config.attention_gate && config.zero_centered_norms && config.qk_norm) << model;
+    EXPECT_EQ(config.moe.num_experts, std::string(model) == "qwen3_5" ? 0 : 6);
+    EXPECT_THAT(config.eos_token_ids, ElementsAre(491));
+    EXPECT_EQ(config.dtype, DType::kBF16);
+  }
+}
+
+TEST(ModelConfigTest, ReadsLlama) {
+  const char* text = R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"],
+      "vocab_size": 128, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+      "num_attention_heads": 4, "num_key_value_heads": 2, "rope_theta": 500000.0,
+      "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                       "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}})";
+  ASSERT_OK_AND_ASSIGN(ModelConfig config, ParseModelConfig(text, "t"));
+  EXPECT_EQ(config.head_dim, 16);
+  EXPECT_FALSE(config.qkv_bias || config.qk_norm);
+  EXPECT_EQ(config.rope.scaling, RopeScaling::kLlama3);
+  EXPECT_EQ(config.rope.llama3_original_positions, 8192);
+  EXPECT_EQ(ToHfJson(*ParseModelConfig(ToHfJson(config), "t")), ToHfJson(config));
+}
+
+TEST(PublishedConfigTest, EveryNameIsAValidModelThatItsFileDescribes) {
+  for (const std::string& name : PublishedModelNames()) {
+    ASSERT_OK_AND_ASSIGN(ModelConfig config, PublishedConfig(name));
+    ASSERT_OK_AND_ASSIGN(ModelConfig again, ParseModelConfig(ToHfJson(config), name));
+    EXPECT_EQ(ToHfJson(again), ToHfJson(config)) << name;
+    EXPECT_EQ(again.layer_types, config.layer_types) << name;
+  }
+  EXPECT_THAT(PublishedConfig("qwen9"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("qwen3-0.6b")));
+  ASSERT_OK_AND_ASSIGN(ModelConfig config, PublishedConfig("Qwen3-0.6B"));
+  EXPECT_EQ(config.hidden_size, 1024);
+}
+
 // The config of qwen3 with one key changed; `value` is JSON, "" removes the key.
 absl::Status With(const char* key, const char* value) {
   absl::StatusOr<Json> json = ReadJsonFile(Folder("qwen3") / "config.json");
@@ -103,12 +184,15 @@ absl::Status With(const char* key, const char* value) {
 
 TEST(ModelConfigTest, RefusesWithTheKeyByName) {
   const std::tuple<const char*, const char*, absl::StatusCode> kCases[] = {
-      {"model_type", "\"llama\"", kUnimplemented},
+      {"model_type", "\"gpt2\"", kUnimplemented},
       {"model_type", "7", kInvalid},
       {"model_type", "", kInvalid},
       {"architectures", "[\"Qwen3ForTokenClassification\"]", kUnimplemented},
       {"hidden_act", "\"gelu\"", kUnimplemented},
       {"quantization_config", "{\"bits\": 4}", kUnimplemented},
+      {"quantization_config", "{\"quant_method\": \"bitsandbytes\"}", kUnimplemented},
+      {"partial_rotary_factor", "0", kInvalid},
+      {"partial_rotary_factor", "0.01", kInvalid},
       {"torch_dtype", "\"int8\"", kUnimplemented},
       {"rope_scaling", "{\"rope_type\": \"longrope\"}", kUnimplemented},
       {"rope_scaling", "{\"type\": \"yarn\"}", kInvalid},
@@ -134,8 +218,8 @@ TEST(ModelConfigTest, RefusesWithTheKeyByName) {
   for (const auto& [key, value, code] : kCases)
     EXPECT_THAT(With(key, value), StatusIs(code, AllOf(HasSubstr("config.json"), HasSubstr(key))))
         << key << " = " << value;
-  EXPECT_THAT(With("model_type", "\"llama\""),
-              StatusIs(kUnimplemented, HasSubstr("supported: qwen2, qwen3")));
+  EXPECT_THAT(With("model_type", "\"gpt2\""),
+              StatusIs(kUnimplemented, HasSubstr("supported: qwen, qwen2, qwen2_moe, qwen3")));
 }
 
 TEST(ModelConfigTest, RefusesWhatIsNotAConfig) {
