@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "serving/sampling/sampling_settings.h"
+#include "serving/sampling/token_log_probs.h"
 
 namespace oneai::serving {
 
@@ -51,14 +52,6 @@ struct TokenUsage {
   int64_t num_prompt_tokens = 0;
   int64_t num_completion_tokens = 0;     // of all choices
   int64_t num_cached_prompt_tokens = 0;  // found in the prefix cache
-};
-
-// Log-probabilities (natural logarithm) of one token under the model's own distribution: after
-// temperature 1, before penalties, bias and filters, as OpenAI and vLLM report them.
-struct TokenLogProbs {
-  float chosen = 0;
-  std::vector<int32_t> top_ids;   // [sampling.logprobs], best first
-  std::vector<float> top_values;  // beside top_ids
 };
 
 // A piece of an answer. Text may lag behind the tokens: unfinished characters and possible stop

@@ -22,7 +22,7 @@ struct SamplingSettings {
   double repetition_penalty =
       1.0;  // (0, 100]: divides the logit of a token in prompt or output (arXiv:1909.05858)
   uint64_t seed = 0;
-  int64_t max_tokens = 16;        // at least 1
+  int64_t max_tokens = 16;        // at least 1; 0 with prompt_logprobs: the prompt alone
   int64_t min_tokens = 0;         // before it no end token is chosen and no stop string counts
   std::vector<std::string> stop;  // at most 16, of 1 to 256 bytes
   std::vector<int32_t> stop_token_ids;  // at most 16
@@ -38,5 +38,8 @@ struct SamplingSettings {
 
 // kInvalidArgument: names the parameter, its value and what is allowed. NaN is never allowed.
 absl::Status ValidateSampling(const SamplingSettings& settings);
+// As ValidateSampling, for what depends on the model: token ids outside 0 to vocab_size - 1 and ids
+// that are biased twice.
+absl::Status ValidateTokenIds(const SamplingSettings& settings, int64_t vocab_size);
 
 }  // namespace oneai::serving

@@ -12,7 +12,33 @@ namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
+// Whole words at a time: a grammar allows few tokens or nearly all.
+void Forbid(absl::Span<float> logits, absl::Span<const uint64_t> allowed) {
+  const size_t vocab = logits.size();
+  for (size_t word = 0; word * 64 < vocab; ++word) {
+    const uint64_t bits = word < allowed.size() ? allowed[word] : 0;
+    if (bits == ~uint64_t{0}) continue;
+    const size_t end = std::min(vocab, word * 64 + 64);
+    if (bits == 0) {
+      std::fill(logits.begin() + word * 64, logits.begin() + end, kNever);
+      continue;
+    }
+    for (size_t i = word * 64; i < end; ++i) {
+      if ((bits >> (i % 64) & 1) == 0) logits[i] = kNever;
+    }
+  }
+}
+
 }  // namespace
+
+// The finaliser of SplitMix64 (Steele et al., OOPSLA 2014) over a stream that starts at `seed`.
+uint64_t SeedOfChoice(uint64_t seed, int32_t choice) {
+  if (choice == 0) return seed;
+  uint64_t z = seed + 0x9e3779b97f4a7c15 * static_cast<uint64_t>(choice);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return z ^ (z >> 31);
+}
 
 TokenSampler::TokenSampler(const SamplingSettings& settings, absl::Span<const int32_t> prompt,
                            std::vector<int32_t> end_ids, int64_t num_tokens_known)
@@ -25,33 +51,70 @@ TokenSampler::TokenSampler(const SamplingSettings& settings, absl::Span<const in
 }
 
 absl::StatusOr<int32_t> TokenSampler::Sample(absl::Span<float> logits,
-                                             kernels::SamplingScratch& scratch) {
-  const int64_t vocab = std::min<int64_t>(logits.size(), num_tokens_known_);
-  Penalise(logits);
-  if (num_generated_ < settings_.min_tokens) {
-    for (int32_t id : end_ids_) {
-      if (id >= 0 && id < vocab) logits[id] = kNever;
-    }
+                                             kernels::SamplingScratch& scratch,
+                                             absl::Span<const uint64_t> allowed) {
+  for (const auto& [id, bias] : settings_.logit_bias) {
+    if (id >= 0 && id < static_cast<int64_t>(logits.size())) logits[id] += bias;
   }
+  Penalise(logits);
+  if (!allowed.empty()) Forbid(logits, allowed);
+  const int32_t best =
+      num_generated_ < settings_.min_tokens ? BestBeforeEnd(logits) : BestFinite(logits);
+  if (best < 0) {
+    return absl::InternalError(absl::StrCat("the model gave no finite logit at output token ",
+                                            num_generated_,
+                                            ": the checkpoint's weights are damaged"));
+  }
+  const int32_t token = settings_.temperature == 0.0 ? best : Draw(logits, num_generated_, scratch);
+  Take(token);
+  return token;
+}
+
+void TokenSampler::Take(int32_t token) {
+  ++num_generated_;
+  ++times_output_[token];
+}
+
+int32_t TokenSampler::Guess(absl::Span<const float> logits, int64_t index,
+                            kernels::SamplingScratch& scratch) const {
+  const int32_t best = BestFinite(logits);
+  return best < 0 || settings_.temperature == 0.0 ? best : Draw(logits, index, scratch);
+}
+
+int32_t TokenSampler::Draw(absl::Span<const float> logits, int64_t index,
+                           kernels::SamplingScratch& scratch) const {
   kernels::SamplingParams params;
   params.temperature = static_cast<float>(settings_.temperature);
   params.top_k = settings_.top_k;
   params.top_p = static_cast<float>(settings_.top_p);
   params.min_p = static_cast<float>(settings_.min_p);
-  // A broken row is found by its best logit: +inf or nothing finite. (NaN is never chosen.)
+  const int64_t vocab = std::min<int64_t>(logits.size(), num_tokens_known_);
+  return kernels::SampleToken(logits.data(), vocab, params, settings_.seed,
+                              static_cast<uint64_t>(index), scratch);
+}
+
+// A broken row is found by its best logit: +inf or nothing finite. (NaN is never chosen.)
+int32_t TokenSampler::BestFinite(absl::Span<const float> logits) const {
+  const int64_t vocab = std::min<int64_t>(logits.size(), num_tokens_known_);
   const int32_t best = kernels::ArgMax(logits.data(), vocab);
-  if (best < 0 || best >= vocab || !std::isfinite(logits[best])) {
-    return absl::InternalError(absl::StrCat("the model gave no finite logit at output token ",
-                                            num_generated_,
-                                            ": the checkpoint's weights are damaged"));
+  return best >= 0 && best < vocab && std::isfinite(logits[best]) ? best : -1;
+}
+
+int32_t TokenSampler::BestBeforeEnd(absl::Span<float> logits) {
+  hidden_ends_.clear();
+  for (int32_t id : end_ids_) {
+    if (id < 0 || id >= static_cast<int64_t>(logits.size())) continue;
+    hidden_ends_.emplace_back(id, logits[id]);
+    logits[id] = kNever;
   }
-  const int32_t token = settings_.temperature == 0.0
-                            ? best
-                            : kernels::SampleToken(logits.data(), vocab, params, settings_.seed,
-                                                   static_cast<uint64_t>(num_generated_), scratch);
-  ++num_generated_;
-  ++times_output_[token];
-  return token;
+  const int32_t best = BestFinite(logits);
+  if (best >= 0) return best;
+  // A grammar that allows the end alone is stronger than min_tokens. In reverse, so that an id
+  // listed twice gets its first value.
+  for (auto end = hidden_ends_.rbegin(); end != hidden_ends_.rend(); ++end) {
+    logits[end->first] = end->second;
+  }
+  return BestFinite(logits);
 }
 
 void TokenSampler::Penalise(absl::Span<float> logits) const {

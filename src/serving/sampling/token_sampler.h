@@ -2,10 +2,11 @@
 //
 // Chooses the tokens of one sequence. The draw of output token i is Philox at (seed, i), so a
 // request gives the same tokens whatever else is in the batch, however its prompt was cut into
-// chunks, and however often it was preempted.
+// chunks, however often it was preempted, and whether or not its tokens were guessed in advance.
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -16,6 +17,10 @@
 
 namespace oneai::serving {
 
+// The seed of answer `choice` of a request with several; choice 0 has the request's own, so that it
+// is the answer that the request would get alone.
+uint64_t SeedOfChoice(uint64_t seed, int32_t choice);
+
 // Thread-compatible.
 class TokenSampler {
  public:
@@ -25,8 +30,18 @@ class TokenSampler {
                std::vector<int32_t> end_ids, int64_t num_tokens_known);
 
   // Chooses output token number `num_generated()` from a row of logits, which it overwrites, and
-  // counts it. kInternal: no token has a finite logit (a broken checkpoint or kernel).
-  absl::StatusOr<int32_t> Sample(absl::Span<float> logits, kernels::SamplingScratch& scratch);
+  // counts it. In this order: logit_bias is added, penalties, `allowed` (a bit for each id, bit
+  // id % 64 of word id / 64; empty: all), no end token before min_tokens (unless nothing else is
+  // allowed), temperature and filters. kInternal: no token has a finite logit (a broken checkpoint
+  // or kernel).
+  absl::StatusOr<int32_t> Sample(absl::Span<float> logits, kernels::SamplingScratch& scratch,
+                                 absl::Span<const uint64_t> allowed = {});
+  // Counts a token that was not chosen here, because nothing else was possible.
+  void Take(int32_t token);
+  // A guess at output token `index` from another model's logits, with the draw that Sample will
+  // use there: the more the two models agree, the more often the guess is right.
+  int32_t Guess(absl::Span<const float> logits, int64_t index,
+                kernels::SamplingScratch& scratch) const;
 
   // True when `token` ends the text: an end token, or one of stop_token_ids.
   bool IsEnd(int32_t token) const;
@@ -34,12 +49,19 @@ class TokenSampler {
 
  private:
   void Penalise(absl::Span<float> logits) const;
+  // Of the known ids; -1: none is finite.
+  int32_t BestFinite(absl::Span<const float> logits) const;
+  // As BestFinite, once no end token can be chosen if there is another.
+  int32_t BestBeforeEnd(absl::Span<float> logits);
+  int32_t Draw(absl::Span<const float> logits, int64_t index,
+               kernels::SamplingScratch& scratch) const;
 
   const SamplingSettings settings_;
   std::vector<int32_t> end_ids_;  // stop_token_ids, and the model's unless ignore_eos
   const int64_t num_tokens_known_;
   absl::flat_hash_map<int32_t, int32_t> times_output_;  // 0 for tokens of the prompt
   int64_t num_generated_ = 0;
+  std::vector<std::pair<int32_t, float>> hidden_ends_;  // reused
 };
 
 }  // namespace oneai::serving

@@ -116,6 +116,55 @@ TEST(TokenSamplerTest, DamagedLogitsAreAnError) {
   }
 }
 
+TEST(TokenSamplerTest, BiasComesBeforePenalties) {
+  SamplingSettings s = Greedy();
+  s.logit_bias = {{0, -5.f}, {2, 1.5f}};
+  TokenSampler sampler(s, {}, {}, 3);
+  EXPECT_EQ(Next(sampler, {4, 2, 1}), 2);
+  EXPECT_EQ(Next(sampler, {9, 2, 1}), 0);
+}
+
+TEST(TokenSamplerTest, OnlyAllowedTokensAreChosen) {
+  kernels::SamplingScratch scratch;
+  TokenSampler sampler(Greedy(), {}, {}, 130);
+  std::vector<float> logits(130);
+  for (int i = 0; i < 130; ++i) logits[i] = static_cast<float>(i);
+  const std::vector<uint64_t> allowed = {~uint64_t{0}, 0b110, 0};
+  ASSERT_OK_AND_ASSIGN(const int32_t token,
+                       sampler.Sample(absl::MakeSpan(logits), scratch, allowed));
+  EXPECT_EQ(token, 66);
+}
+
+TEST(TokenSamplerTest, GrammarThatOnlyAllowsTheEndBeatsMinTokens) {
+  kernels::SamplingScratch scratch;
+  SamplingSettings s = Greedy();
+  s.min_tokens = 5;
+  TokenSampler sampler(s, {}, {2}, 4);
+  std::vector<float> logits = {4, 3, 2, 1};
+  const std::vector<uint64_t> allowed = {0b100};
+  ASSERT_OK_AND_ASSIGN(const int32_t token,
+                       sampler.Sample(absl::MakeSpan(logits), scratch, allowed));
+  EXPECT_EQ(token, 2);
+}
+
+TEST(ValidateSamplingTest, TokenIdsMustBeInTheVocabulary) {
+  const auto expect = [](auto change, const char* text) {
+    SamplingSettings s;
+    change(s);
+    EXPECT_THAT(ValidateTokenIds(s, 100),
+                testing::StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text)));
+  };
+  expect(
+      [](SamplingSettings& s) {
+        s.logit_bias = {{100, 1.f}};
+      },
+      "logit_bias names token id 100; the vocabulary of the model has ids 0 to 99");
+  expect([](SamplingSettings& s) { s.logit_bias = {{-1, 1.f}}; }, "token id -1");
+  expect([](SamplingSettings& s) { s.logit_bias = {{5, 1.f}, {5, 2.f}}; }, "token id 5 twice");
+  expect([](SamplingSettings& s) { s.stop_token_ids = {200}; },
+         "stop_token_ids names token id 200");
+}
+
 TEST(ValidateSamplingTest, NamesTheParameterAndItsRange) {
   const auto expect = [](auto change, const char* text) {
     SamplingSettings s;
@@ -133,6 +182,14 @@ TEST(ValidateSamplingTest, NamesTheParameterAndItsRange) {
   expect([](SamplingSettings& s) { s.presence_penalty = 3; }, "presence_penalty is 3");
   expect([](SamplingSettings& s) { s.max_tokens = 0; }, "max_tokens is 0");
   expect([](SamplingSettings& s) { s.min_tokens = 17; }, "min_tokens is 17");
+  expect([](SamplingSettings& s) { s.logprobs = 21; }, "logprobs is 21");
+  expect([](SamplingSettings& s) { s.prompt_logprobs = -2; }, "prompt_logprobs is -2");
+  expect(
+      [](SamplingSettings& s) {
+        s.logit_bias = {{3, 101.f}};
+      },
+      "logit_bias of token id 3 is 101");
+  expect([](SamplingSettings& s) { s.logit_bias.resize(1025); }, "logit_bias has 1025 entries");
   expect([](SamplingSettings& s) { s.stop = {""}; }, "a stop string has 0 bytes");
   expect([](SamplingSettings& s) { s.stop.resize(17, "x"); }, "stop has 17 strings");
 }
