@@ -111,6 +111,11 @@ bool ModelConfig::HasLayer(LayerType type) const {
   return std::ranges::find(layer_types, type) != layer_types.end();
 }
 
+int64_t ModelConfig::num_kv_layers() const {
+  return num_layers - std::ranges::count(layer_types, LayerType::kLinearAttention) +
+         num_draft_layers;
+}
+
 absl::Status ValidateModelConfig(const ModelConfig& config) {
   RETURN_IF_ERROR(Check(config.vocab_size > 0, "vocab_size", "must be positive"));
   RETURN_IF_ERROR(Check(config.hidden_size > 0, "hidden_size", "must be positive"));

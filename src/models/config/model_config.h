@@ -123,6 +123,9 @@ struct ModelConfig {
   std::vector<LayerType> layer_types;  // [num_layers]
   MoeConfig moe;
   DeltaNetConfig delta_net;
+  // Layers of a multi-token-prediction head that the model was loaded with; each has a place in the
+  // KV cache after those of the model. Set by CpuModel, which sees what the weights hold.
+  int64_t num_draft_layers = 0;
 
   DType dtype = DType::kF32;  // of the stored weights, as the file claims it
   double initializer_range = 0.02;
@@ -139,6 +142,8 @@ struct ModelConfig {
   // Whether layer `layer` has experts.
   bool IsSparse(int64_t layer) const;
   bool HasLayer(LayerType type) const;
+  // Layers that keep keys and values: all but those of linear attention, and the draft layers.
+  int64_t num_kv_layers() const;
 };
 
 // Parses the text of a config.json. `what` names it in errors.
