@@ -17,4 +17,8 @@ namespace oneai::models {
 // Unimplemented: a quantisation or block type that is not read, naming it and those that are.
 absl::StatusOr<std::shared_ptr<const WeightSource>> OpenWeights(const std::filesystem::path& path);
 
+// The .gguf file that `path` means: itself, or the only one in a folder without safetensors; an
+// empty path when `path` is something else. NotFound: nothing there. InvalidArgument: several.
+absl::StatusOr<std::filesystem::path> FindGguf(const std::filesystem::path& path);
+
 }  // namespace oneai::models

@@ -74,10 +74,17 @@ class WeightSource {
   // The tensor `name` as floating point; codes and FP8 are decoded to float32. NotFound: no such
   // tensor. InvalidArgument, naming tensor and place: a NaN or infinite scale, a code out of range.
   virtual absl::StatusOr<DenseWeight> Dense(absl::string_view name) const = 0;
+  // Rows [first_row, first_row + num_rows) of the matrix `name` (a vector is one row) as Dense
+  // gives them, so that a large tensor need not be decoded at once. OutOfRange: no such rows.
+  virtual absl::StatusOr<DenseWeight> DenseRows(absl::string_view name, int64_t first_row,
+                                                int64_t num_rows) const;
   // The tensor `name` with its codes, without loss. FailedPrecondition: it is not kQuantized.
   // Otherwise as Dense.
   virtual absl::StatusOr<QuantizedWeight> Quantized(absl::string_view name) const = 0;
 
+  // DenseRows as float32.
+  absl::StatusOr<std::vector<float>> FloatRows(absl::string_view name, int64_t first_row,
+                                               int64_t num_rows) const;
   // nullptr when there is none of that name.
   const WeightInfo* Find(absl::string_view name) const;
 };
