@@ -23,8 +23,14 @@ void AgentSession::NoticeClock(absl::Time now) {
     next_heartbeat_ -= back;
     last_heard_ -= back;
     next_superseded_check_ -= back;
+    asked_ -= back;
+    desired_asked_ -= back;
   }
   latest_ = now;
+}
+
+bool AgentSession::IsStale(absl::Time asked, absl::Time now) const {
+  return now - asked > 2 * lease_length_;
 }
 
 void AgentSession::Poll(absl::Time now) {
@@ -48,6 +54,7 @@ v1::HeartbeatRequest AgentSession::Report(absl::Time now) {
   request.set_epoch(epoch_->epoch());
   for (const v1::HealthCheck& check : checks_) *request.add_checks() = check;
   changed_ = false;
+  asked_ = now;
   next_heartbeat_ = now + kHeartbeatGap;
   return request;
 }
@@ -82,6 +89,11 @@ void AgentSession::Answered(v1::HeartbeatResponse response, absl::Time now) {
   NoticeClock(now);
   if (retry_ > absl::ZeroDuration() || !has_desired_) Log::Info("connected to the controller");
   retry_ = absl::ZeroDuration();
+  if (IsStale(asked_, now)) {
+    Log::Warning("heartbeat answer ignored: it is older than the node's lease");
+    changed_ = true;
+    return;
+  }
   if (const absl::Status admitted = epoch_->Admit(response.epoch()); !admitted.ok()) {
     Log::Warning("heartbeat answer refused", {{"error", admitted}});
     next_heartbeat_ = now + absl::Seconds(1);
@@ -94,6 +106,7 @@ void AgentSession::Answered(v1::HeartbeatResponse response, absl::Time now) {
     max_wait_ = absl::Milliseconds(std::clamp<int64_t>(response.lease_ms() / 3, 100, 3'000));
   }
   desired_ = ToDesiredTasks(response);
+  desired_asked_ = asked_;
   has_desired_ = true;
   assignments_.clear();
   for (v1::TaskAssignment& task : *response.mutable_desired()) {
@@ -113,7 +126,8 @@ void AgentSession::Apply(absl::Time now) {
   for (KnownTask& task : known) {
     task.logs_shipped = task.phase == TaskPhase::kExited && output_->IsComplete(task.key);
   }
-  const ReconcilePlan plan = Reconcile(desired_, known);
+  ReconcilePlan plan = Reconcile(desired_, known);
+  if (IsStale(desired_asked_, now)) plan.start.clear();  // they may have been given up since
   for (const TaskKey& key : plan.stop) tasks_->Stop(key, now);
   for (const TaskKey& key : plan.start) {
     tasks_->Start(ToTaskOrder(assignments_[key]), now);

@@ -50,6 +50,8 @@ class AgentSession {
   void SetHealth(std::vector<v1::HealthCheck> checks,
                  const std::map<std::string, std::string>& broken_devices);
 
+  // An answer that comes two leases after it was asked for (this process was suspended meanwhile)
+  // is ignored: the node counts as lost by then, and its tasks may have successors.
   void Answered(v1::HeartbeatResponse response, absl::Time now);
   // `jitter` in [0, 1) keeps the nodes of a restarted controller from coming back in step. True:
   // the first failure after a success, worth a line in the log.
@@ -60,6 +62,7 @@ class AgentSession {
 
  private:
   void NoticeClock(absl::Time now);
+  bool IsStale(absl::Time asked, absl::Time now) const;
   void Apply(absl::Time now);
   void StopSuperseded(absl::Time now);
 
@@ -79,6 +82,8 @@ class AgentSession {
   // A new agent has heard nobody: what it adopts may have been given up meanwhile.
   absl::Time last_heard_ = absl::InfinitePast();
   absl::Time next_superseded_check_ = absl::InfinitePast();
+  absl::Time asked_ = absl::InfinitePast();          // when the latest heartbeat was sent
+  absl::Time desired_asked_ = absl::InfinitePast();  // when that was sent which brought `desired_`
   int64_t seen_revision_ = 0;
   DesiredTasks desired_;
   bool has_desired_ = false;  // before the first answer nothing is known about what should run
