@@ -4,11 +4,14 @@
 // audit sink, and is durable when OK.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "base/auth/access.h"
 #include "compute_fabric/controller/fabric_state.h"
 #include "compute_fabric/controller/hooks.h"
@@ -60,6 +63,11 @@ class JobRequests {
   // Whether it may run at all: dependencies, machines, quota, data policies.
   absl::Status Admit(const v1::JobSpec& spec, const Identity& caller) const;
   absl::StatusOr<v1::JobSpec> Prepare(const v1::JobSpec& given, const Identity& caller) const;
+  absl::StatusOr<v1::SubmitJobResponse> SubmitOnce(const v1::SubmitJobRequest& request,
+                                                   const std::string& request_key,
+                                                   const Identity& caller,
+                                                   const v1::Endpoint* endpoint,
+                                                   int64_t endpoint_revision);
   v1::Job NewJob(const v1::JobSpec& spec, const Identity& caller, std::string id) const;
   // What an earlier use of the request made; empty: there was none.
   absl::StatusOr<std::string> FindEarlier(const std::string& request_key) const;
@@ -85,6 +93,12 @@ class JobRequests {
   LiveSchedule* const schedule_;
   const ControllerHooks* const hooks_;
   const ControllerOptions* const options_;
+
+  // The keys of requests that are being carried out. A repetition that overtook its first sending
+  // could be refused by a check that the first one has passed, and its job would be unknown to its
+  // owner.
+  absl::Mutex mu_;
+  std::set<std::string> in_flight_ ABSL_GUARDED_BY(mu_);
 };
 
 // The key under which a request of a principal is remembered.

@@ -2,6 +2,7 @@
 // in as many as it needs, the last of which makes it whole.
 #include <algorithm>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -169,6 +170,22 @@ absl::StatusOr<v1::SubmitJobResponse> JobRequests::SubmitChecked(
     int64_t endpoint_revision) {
   RETURN_IF_ERROR(ValidateRequestId(request.request_id()));
   const std::string request_key = RequestKey(caller.principal.name(), request.request_id());
+  {
+    absl::MutexLock lock(&mu_);
+    if (!in_flight_.insert(request_key).second) return BeingCommitted();
+  }
+  const absl::Cleanup landed = [&] {
+    absl::MutexLock lock(&mu_);
+    in_flight_.erase(request_key);
+  };
+  return SubmitOnce(request, request_key, caller, endpoint, endpoint_revision);
+}
+
+absl::StatusOr<v1::SubmitJobResponse> JobRequests::SubmitOnce(const v1::SubmitJobRequest& request,
+                                                              const std::string& request_key,
+                                                              const Identity& caller,
+                                                              const v1::Endpoint* endpoint,
+                                                              int64_t endpoint_revision) {
   v1::SubmitJobResponse response;
   for (int i = 0; i < 2; ++i) {
     ASSIGN_OR_RETURN(const std::string earlier, FindEarlier(request_key));

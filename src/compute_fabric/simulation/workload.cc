@@ -114,6 +114,8 @@ v1::JobSpec Workload::DrawSpec(const std::string& request_id) {
 }
 
 void Workload::Submit() {
+  // A fabric that knows no machine yet takes everything, also what will never fit on those to come.
+  if (world_->truth().nodes().size() < world_->machines().size()) return;
   const std::string request_id = absl::StrCat("request-", ++num_submitted_);
   v1::SubmitJobRequest request;
   request.set_request_id(request_id);

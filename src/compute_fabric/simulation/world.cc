@@ -219,10 +219,12 @@ void World::PauseAgent(const std::string& node, absl::Duration how_long) {
   if (site.agent == nullptr) return;
   simulator_->trace().Add("world", "suspends the agent of ", node, " for ",
                           absl::FormatDuration(how_long));
+  if (!simulator_->IsPaused(*site.agent)) site.machine->AgentIsGone();
   simulator_->Pause(site.agent.get(), how_long);
-  site.machine->AgentIsGone();
-  simulator_->After(how_long, [&site, life = site.life] {
-    if (site.agent != nullptr && site.life == life) site.machine->AgentLives();
+  simulator_->After(how_long, [this, &site, life = site.life] {
+    // Not while it sleeps for another reason.
+    if (site.agent != nullptr && site.life == life && !simulator_->IsPaused(*site.agent))
+      site.machine->AgentLives();
   });
 }
 

@@ -63,6 +63,23 @@ class FoundBySimulation : public ::testing::TestWithParam<uint64_t> {
         });
   }
 
+  void Cancel(const std::string& job_id) {
+    v1::CancelJobRequest request;
+    request.set_id(job_id);
+    world_.Call<v1::Job>(
+        [request](ControllerCore& core) { return core.jobs.Cancel(request, Anybody()); },
+        [](const absl::StatusOr<v1::Job>& job) { ASSERT_OK(job.status()); });
+  }
+  // 0: no limit.
+  void LimitCpus(int64_t cpu_milli) {
+    v1::Queue queue;
+    queue.set_project("retail/nlp");
+    queue.set_cpu_milli_limit(cpu_milli);
+    world_.Call<v1::Queue>(
+        [queue](ControllerCore& core) { return core.queues.Set(queue, Anybody()); },
+        [](const absl::StatusOr<v1::Queue>& set) { ASSERT_OK(set.status()); });
+  }
+
   std::string NodeInUse() const {
     for (const auto& machine : world_.machines()) {
       if (!machine->LiveTasks().empty()) return machine->name();
@@ -76,7 +93,8 @@ class FoundBySimulation : public ::testing::TestWithParam<uint64_t> {
   }
   void ExpectAllEnd(absl::Duration within) {
     const absl::Time end = simulator_.Now() + within;
-    while (!world_.truth().Unfinished().empty() && simulator_.Now() < end) Pass(absl::Seconds(1));
+    while (!simulator_.stopped() && !world_.truth().Unfinished().empty() && simulator_.Now() < end)
+      Pass(absl::Seconds(1));
     EXPECT_EQ(Broken(), "");
     EXPECT_THAT(world_.truth().Unfinished(), ::testing::IsEmpty())
         << simulator_.trace().Tail({}, 40);
@@ -142,6 +160,55 @@ TEST_P(FoundBySimulation, NothingWaitsForAClockThatWasSetBack) {
   for (const auto& machine : world_.machines()) machine->clock.Jump(-absl::Hours(2));
   Pass(absl::Seconds(5));
   Submit("after", 1, 2'000);
+  ExpectAllEnd(absl::Minutes(2));
+}
+
+// Found by `--seed 503 --scenario everything`: an agent was suspended before it could read what it
+// should start; when it woke, that had been given up and its job had ended.
+TEST_P(FoundBySimulation, AnAgentThatWakesStartsNothingThatWasGivenUpMeanwhile) {
+  for (const auto& machine : world_.machines())
+    world_.PauseAgent(machine->name(), absl::Seconds(90));
+  Submit("gang", 2, 20'000);
+  Pass(absl::Seconds(2));
+  ASSERT_EQ(world_.truth().jobs().size(), 1);
+  EXPECT_EQ(world_.truth().jobs().begin()->second.state(), v1::STARTING);
+  Cancel(world_.truth().jobs().begin()->first);
+  Pass(absl::Seconds(80));
+  EXPECT_EQ(world_.truth().jobs().begin()->second.state(), v1::CANCELLED);
+  // Nobody tells it better.
+  for (const auto& machine : world_.machines()) world_.Isolate(machine->name(), true, true);
+  Pass(absl::Seconds(30));
+  EXPECT_EQ(Broken(), "");
+  EXPECT_EQ(world_.truth().num_starts(), 0);
+}
+
+// Found by `--seed 732 --scenario crashes`, in the simulation itself: an agent that was suspended a
+// second time for a shorter while counted as alive before it was, so that its shims let an attempt
+// go on that had a successor.
+TEST_P(FoundBySimulation, AnAgentThatIsSuspendedTwiceSleepsUntilTheLaterEnd) {
+  Submit("gang", 2, 240'000);
+  Pass(absl::Seconds(10));
+  const std::string node = NodeInUse();
+  ASSERT_NE(node, "");
+  world_.PauseAgent(node, absl::Seconds(80));
+  Pass(absl::Seconds(10));
+  world_.PauseAgent(node, absl::Seconds(6));
+  Pass(absl::Seconds(60));
+  EXPECT_EQ(Broken(), "");
+  ExpectAllEnd(absl::Minutes(20));
+}
+
+// Found by `--seed 752 --scenario disks`: while a job was being written, the repetition of its
+// submit was checked anew and refused, so that its owner did not know of the job.
+TEST_P(FoundBySimulation, ARepeatedSubmitIsNotRefusedWhileTheFirstOneIsWritten) {
+  world_.store_link().delay = absl::Seconds(8);
+  Submit("job", 1, 2'000);
+  Pass(absl::Milliseconds(100));
+  world_.store_link().delay = absl::Milliseconds(1);
+  LimitCpus(100);
+  Pass(absl::Seconds(20));
+  EXPECT_EQ(world_.truth().acknowledged().size(), 1);
+  LimitCpus(0);
   ExpectAllEnd(absl::Minutes(2));
 }
 
