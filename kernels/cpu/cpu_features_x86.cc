@@ -63,6 +63,7 @@ void DetectFeatures(CpuInfo& info) {
              Bit(l7.ebx, 31);  // F, DQ, BW, VL
   f.avx512_bf16 = f.avx512 && Bit(l7_1.eax, 5);
   f.avx512_vnni = f.avx512 && Bit(l7.ecx, 11);
+  f.avx512_vbmi = f.avx512 && Bit(l7.ecx, 1);
   const bool has_tiles = saves_tiles && Bit(l7.edx, 24);
   if (has_tiles && RequestTilePermission()) {
     f.amx_bf16 = Bit(l7.edx, 22);

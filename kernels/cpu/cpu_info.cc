@@ -120,6 +120,7 @@ std::vector<std::string> FeatureNames(const CpuFeatures& f) {
                                               {f.avx512, "avx512"},
                                               {f.avx512_bf16, "avx512_bf16"},
                                               {f.avx512_vnni, "avx512_vnni"},
+                                              {f.avx512_vbmi, "avx512_vbmi"},
                                               {f.amx_bf16, "amx_bf16"},
                                               {f.amx_int8, "amx_int8"},
                                               {f.neon_bf16, "neon_bf16"},

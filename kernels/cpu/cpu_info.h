@@ -26,6 +26,7 @@ struct CpuFeatures {
   bool avx512 = false;       // F, BW, DQ, VL
   bool avx512_bf16 = false;  // vdpbf16ps
   bool avx512_vnni = false;  // vpdpbusd
+  bool avx512_vbmi = false;  // vpermi2b
   bool amx_bf16 = false;     // tdpbf16ps
   bool amx_int8 = false;     // tdpbssd
   bool neon_bf16 = false;    // bfmmla

@@ -32,6 +32,8 @@ inline bool AnyCpu(const CpuFeatures&) { return true; }
 inline bool HasAvx2(const CpuFeatures& f) { return f.avx2; }
 inline bool HasAvx512(const CpuFeatures& f) { return f.avx512; }
 inline bool HasAvx512Bf16(const CpuFeatures& f) { return f.avx512 && f.avx512_bf16; }
+inline bool HasAvx512Vnni(const CpuFeatures& f) { return f.avx512 && f.avx512_vnni; }
 inline bool HasAmxBf16(const CpuFeatures& f) { return f.avx512 && f.amx_bf16; }
+inline bool HasAmxInt8(const CpuFeatures& f) { return f.avx512 && f.avx512_vnni && f.amx_int8; }
 
 }  // namespace oneai::kernels

@@ -1,8 +1,9 @@
-// Rounds the activations once, cuts the output into (row chunk, panel) cells and gives each thread
+// Rounds the activations once, cuts the output into (row chunk, panels) cells and gives each thread
 // a contiguous run of them. Cells never share an output, so the cut cannot change a result.
 #include "kernels/gemm/gemm.h"
 
 #include <algorithm>
+#include <array>
 
 #include "kernels/gemm/round_rows.h"
 
@@ -12,8 +13,8 @@ namespace {
 // Rows are cut too when panels alone cannot feed all threads, but not below this many per chunk.
 constexpr int64_t kRowsPerChunk = 96;
 
-int64_t NumRowChunks(int64_t m, int64_t num_panels, int num_threads) {
-  if (num_panels >= 4 * num_threads) return 1;
+int64_t NumRowChunks(int64_t m, int64_t num_cells, int num_threads) {
+  if (num_cells >= 4 * num_threads) return 1;
   return std::max<int64_t>(1, std::min<int64_t>(num_threads, m / kRowsPerChunk));
 }
 
@@ -23,20 +24,51 @@ int64_t ChunkBegin(int64_t chunk, int64_t num_chunks, int64_t m) {
   return std::min(m, chunk * groups / num_chunks * kRowGroup);
 }
 
+// Runs prepare(begin, end) over all rows. A few rows are prepared faster than other threads are
+// told.
+template <typename Prepare>
+void ForRows(int64_t m, KernelContext& ctx, Prepare prepare) {
+  if (m < 8) return prepare(0, m);
+  ctx.threads().ParallelFor(m, [&](int64_t begin, int64_t end, int) { prepare(begin, end); });
+}
+
 // Rounds args.x into ctx's scratch.
 const BFloat16* RoundAll(const GemmArgs& args, KernelContext& ctx) {
   static const Variant<RoundRowsFn>& variant = PickVariant(RoundRowsVariants(), MaxIsa());
   const PackedMatrix& w = *args.w;
   auto* out = reinterpret_cast<BFloat16*>(ctx.Scratch(args.m * w.padded_k() * sizeof(BFloat16)));
   const RoundRowsArgs round{args.x, args.x_stride, args.m, w.k(), w.padded_k(), out};
-  // A few rows are rounded faster than other threads are told.
-  if (args.m < 8) {
-    variant.fn(round, 0, args.m);
-  } else {
-    ctx.threads().ParallelFor(
-        args.m, [&](int64_t begin, int64_t end, int) { variant.fn(round, begin, end); });
-  }
+  ForRows(args.m, ctx, [&](int64_t begin, int64_t end) { variant.fn(round, begin, end); });
   return out;
+}
+
+// Quantises args.x into ctx's scratch.
+CodeRows QuantizeAll(const GemmArgs& args, KernelContext& ctx) {
+  static const Variant<QuantizeRowsFn>& variant = PickVariant(QuantizeRowsVariants(), MaxIsa());
+  const PackedLayout& layout = args.w->layout();
+  const int64_t codes = args.m * layout.padded_k;
+  const int64_t parameters = args.m * layout.num_groups();
+  std::byte* scratch = ctx.Scratch(codes + 3 * parameters * sizeof(float));
+  CodeRows out;
+  out.codes = reinterpret_cast<int8_t*>(scratch);
+  out.scales = reinterpret_cast<float*>(scratch + codes);
+  out.scaled_sums = out.scales + parameters;
+  out.sums = reinterpret_cast<int32_t*>(out.scaled_sums + parameters);
+  const QuantizeRowsArgs quantize{.x = args.x,
+                                  .x_stride = args.x_stride,
+                                  .column_order = args.w->column_order(),
+                                  .m = args.m,
+                                  .k = layout.k,
+                                  .padded_k = layout.padded_k,
+                                  .group_size = layout.group_size,
+                                  .out = out};
+  ForRows(args.m, ctx, [&](int64_t begin, int64_t end) { variant.fn(quantize, begin, end); });
+  return out;
+}
+
+// Cuts panels into pieces of whole blocks (of 4) where that leaves every thread enough of them.
+int64_t PanelsPerCell(int64_t panels, int num_threads) {
+  return panels >= 4 * PackedLayout::kBlockPanels * num_threads ? PackedLayout::kBlockPanels : 1;
 }
 
 }  // namespace
@@ -51,28 +83,39 @@ void GemmWith(const Variant<GemmFn>& variant, const GemmArgs& args, KernelContex
                  .bias = args.bias,
                  .y = args.y,
                  .y_stride = args.y_stride};
-  if (w.dtype() == Dtype::kBFloat16) whole.x = RoundAll(args, ctx);
+  if (w.format() == WeightFormat::kBFloat16) whole.x = RoundAll(args, ctx);
+  if (IsInteger(w.format())) whole.codes = QuantizeAll(args, ctx);
 
+  const int num_threads = ctx.threads().num_threads();
   const int64_t panels = w.num_panels();
-  const int64_t chunks = NumRowChunks(args.m, panels, ctx.threads().num_threads());
-  ctx.threads().ParallelFor(chunks * panels, [&](int64_t begin, int64_t end, int) {
+  const int64_t per_cell = PanelsPerCell(panels, num_threads);
+  const int64_t cells = (panels + per_cell - 1) / per_cell;
+  const int64_t chunks = NumRowChunks(args.m, cells, num_threads);
+  ctx.threads().ParallelFor(chunks * cells, [&](int64_t begin, int64_t end, int) {
     GemmTask task = whole;
     while (begin < end) {
-      const int64_t chunk = begin / panels;
+      const int64_t chunk = begin / cells;
+      const int64_t cell_begin = begin - chunk * cells;
+      const int64_t cell_end = std::min(cells, cell_begin + (end - begin));
       task.row_begin = ChunkBegin(chunk, chunks, args.m);
       task.row_end = ChunkBegin(chunk + 1, chunks, args.m);
-      task.panel_begin = begin - chunk * panels;
-      task.panel_end = std::min(panels, task.panel_begin + (end - begin));
+      task.panel_begin = cell_begin * per_cell;
+      task.panel_end = std::min(panels, cell_end * per_cell);
       variant.fn(task);
-      begin += task.panel_end - task.panel_begin;
+      begin += cell_end - cell_begin;
     }
   });
 }
 
 void Gemm(const GemmArgs& args, KernelContext& ctx) {
-  static const Variant<GemmFn>& bf16 = PickVariant(GemmVariants(Dtype::kBFloat16), MaxIsa());
-  static const Variant<GemmFn>& f32 = PickVariant(GemmVariants(Dtype::kFloat32), MaxIsa());
-  GemmWith(args.w->dtype() == Dtype::kBFloat16 ? bf16 : f32, args, ctx);
+  static const std::array<const Variant<GemmFn>*, 4> picked = [] {
+    std::array<const Variant<GemmFn>*, 4> variants;
+    for (uint32_t f = 0; f < 4; ++f) {
+      variants[f] = &PickVariant(GemmVariants(static_cast<WeightFormat>(f)), MaxIsa());
+    }
+    return variants;
+  }();
+  GemmWith(*picked[static_cast<size_t>(args.w->format())], args, ctx);
 }
 
 }  // namespace oneai::kernels

@@ -8,6 +8,7 @@
 #include "kernels/cpu/bfloat16.h"
 #include "kernels/cpu/variant.h"
 #include "kernels/gemm/packed_matrix.h"
+#include "kernels/gemm/quantize_rows.h"
 #include "kernels/thread_pool/kernel_context.h"
 
 namespace oneai::kernels {
@@ -26,18 +27,28 @@ struct GemmArgs {
   int64_t m = 0;
 };
 
-// Computes y = x w^T + bias. With bf16 weights x is rounded to bf16 once (nearest even) and
-// products are accumulated in float32; with float32 weights everything is float32. m = 0: no-op.
+// Computes y = x w^T + bias. m = 0: no-op.
+//   float32 weights   everything is float32
+//   bf16 weights      x is rounded to bf16 once (nearest even), products are accumulated in float32
+//   integer weights   x is quantised to 8 bits by row, and by group where the weights have groups
+//                     (quantize_rows.h); products are summed exactly in int32 per group and scaled
+//                     in float32, groups in order: with t = float(sum of codes' products) *
+//                     x_scale, y = fma(t, w_scale, y), then y = fma(w_offset, x_scale * sum of x
+//                     codes, y). A row of x with an infinity or a NaN gives NaNs, as far as its
+//                     groups reach.
 //
 // Batch-invariant: a row of y has the same bits whatever m, the row's place in x and the number of
-// threads are, because the order of accumulation over K is fixed per variant.
+// threads are, because the order of accumulation over K is fixed per variant. With integer weights
+// all variants give the same bits.
 // Cost: m = 1 is bound by reading w once; large m by the matrix unit. Uses ctx's scratch.
 void Gemm(const GemmArgs& args, KernelContext& ctx);
 
 // Inside a variant: the slice of the work that one thread does. With bf16 weights `x` holds all m
-// rows rounded and ordered as in round_rows.h; with float32 weights it is the caller's x.
+// rows rounded and ordered as in round_rows.h, with integer weights `codes` holds them quantised;
+// with float32 weights `x` is the caller's.
 struct GemmTask {
   const void* x;
+  CodeRows codes;
   int64_t x_stride;  // float32 only
   int64_t m;
   const PackedMatrix* w;
@@ -49,8 +60,11 @@ struct GemmTask {
 };
 using GemmFn = void (*)(const GemmTask& task);
 
-// The dispatch table for weights of `dtype`, from reference to fastest.
-absl::Span<const Variant<GemmFn>> GemmVariants(Dtype dtype);
+// The dispatch table for weights of `format`, from reference to fastest.
+absl::Span<const Variant<GemmFn>> GemmVariants(WeightFormat format);
+inline absl::Span<const Variant<GemmFn>> GemmVariants(Dtype dtype) {
+  return GemmVariants(FormatOf(dtype));
+}
 
 // Gemm() by one given variant, for tests and benchmarks.
 void GemmWith(const Variant<GemmFn>& variant, const GemmArgs& args, KernelContext& ctx);

@@ -24,6 +24,8 @@ inline __attribute__((always_inline)) void Store(const GemmTask& task, int64_t r
   }
 }
 
+constexpr int64_t kTileDepth = 16;  // k of a tile of float32
+
 template <int kRows, int kPanels>
 struct F32Tile {
   static_assert(kPanels == 1);
@@ -32,17 +34,21 @@ struct F32Tile {
     for (int r = 0; r < kRows; ++r) {
       x[r] = static_cast<const float*>(task.x) + (row + r) * task.x_stride;
     }
-    const auto* w = reinterpret_cast<const float*>(task.w->panel(panel));
+    TileStream w = StreamOf(task, panel);
     __m256 low[kRows], high[kRows];
     for (int r = 0; r < kRows; ++r) low[r] = high[r] = _mm256_setzero_ps();
     const int64_t depth = task.w->k();
-    for (int64_t k = 0; k < depth; ++k) {
-      const __m256 b_low = _mm256_load_ps(w + k * 16);
-      const __m256 b_high = _mm256_load_ps(w + k * 16 + 8);
-      for (int r = 0; r < kRows; ++r) {
-        const __m256 a = _mm256_broadcast_ss(x[r] + k);
-        low[r] = _mm256_fmadd_ps(a, b_low, low[r]);
-        high[r] = _mm256_fmadd_ps(a, b_high, high[r]);
+    for (int64_t k = 0; k < depth; k += kTileDepth, w.data += w.step) {
+      const int64_t rows = depth - k < kTileDepth ? depth - k : kTileDepth;
+      const auto* tile = reinterpret_cast<const float*>(w.data);
+      for (int64_t i = 0; i < rows; ++i) {
+        const __m256 b_low = _mm256_load_ps(tile + i * 16);
+        const __m256 b_high = _mm256_load_ps(tile + i * 16 + 8);
+        for (int r = 0; r < kRows; ++r) {
+          const __m256 a = _mm256_broadcast_ss(x[r] + k + i);
+          low[r] = _mm256_fmadd_ps(a, b_low, low[r]);
+          high[r] = _mm256_fmadd_ps(a, b_high, high[r]);
+        }
       }
     }
     for (int r = 0; r < kRows; ++r) Store(task, row + r, panel, low[r], high[r]);
@@ -65,14 +71,15 @@ struct Bf16Tile {
     const int32_t* x[kRows];  // pairs of bf16
     int64_t step[kRows];
     for (int r = 0; r < kRows; ++r) LocatePairs(task, row + r, x[r], step[r]);
-    const auto* w = reinterpret_cast<const __m256i*>(task.w->panel(panel));
+    TileStream w = StreamOf(task, panel);
     __m256 low[kRows], high[kRows];
     for (int r = 0; r < kRows; ++r) low[r] = high[r] = _mm256_setzero_ps();
     const int64_t steps = task.w->padded_k() / kDepthStep;
-    for (int64_t s = 0; s < steps; ++s) {
-      for (int pair = 0; pair < kDepthStep / 2; ++pair, w += 2) {
-        const __m256i b_low = _mm256_load_si256(w);
-        const __m256i b_high = _mm256_load_si256(w + 1);
+    for (int64_t s = 0; s < steps; ++s, w.data += w.step) {
+      const auto* tile = reinterpret_cast<const __m256i*>(w.data);
+      for (int pair = 0; pair < kDepthStep / 2; ++pair, tile += 2) {
+        const __m256i b_low = _mm256_load_si256(tile);
+        const __m256i b_high = _mm256_load_si256(tile + 1);
         for (int r = 0; r < kRows; ++r) {
           const __m256i a = _mm256_set1_epi32(x[r][pair]);
           low[r] = _mm256_fmadd_ps(Even(a), Even(b_low), low[r]);

@@ -11,6 +11,8 @@
 namespace oneai::kernels {
 namespace {
 
+constexpr int64_t kTileDepth = 16;  // k of a tile of float32
+
 template <int kRows, int kPanels>
 struct F32Tile {
   static void Run(const GemmTask& task, int64_t row, int64_t panel, const PrefetchPlan& prefetch) {
@@ -18,30 +20,27 @@ struct F32Tile {
     for (int r = 0; r < kRows; ++r) {
       x[r] = static_cast<const float*>(task.x) + (row + r) * task.x_stride;
     }
-    const float* w[kPanels];
-    for (int p = 0; p < kPanels; ++p) {
-      w[p] = reinterpret_cast<const float*>(task.w->panel(panel + p));
-    }
+    TileStream w[kPanels];
+    for (int p = 0; p < kPanels; ++p) w[p] = StreamOf(task, panel + p);
     __m512 sum[kRows][kPanels];
     for (int r = 0; r < kRows; ++r) {
       for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_setzero_ps();
     }
     const int64_t depth = task.w->k();
-    for (int64_t k = 0; k < depth; ++k) {
-      if (prefetch.Covers(k)) {
-        for (int p = 0; p < kPanels; ++p) {
-          _mm_prefetch(reinterpret_cast<const char*>(w[p] + k * 16) + prefetch.bytes_ahead,
-                       _MM_HINT_T0);
+    for (int64_t k = 0; k < depth; k += kTileDepth) {
+      const int64_t rows = depth - k < kTileDepth ? depth - k : kTileDepth;
+      if (prefetch.Covers(k / kTileDepth)) {
+        for (int p = 0; p < kPanels; ++p) PrefetchTile(w[p].data + prefetch.bytes_ahead);
+      }
+      for (int64_t i = 0; i < rows; ++i) {
+        __m512 b[kPanels];
+        for (int p = 0; p < kPanels; ++p) b[p] = _mm512_load_ps(w[p].data + i * 64);
+        for (int r = 0; r < kRows; ++r) {
+          const __m512 a = _mm512_set1_ps(x[r][k + i]);
+          for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_fmadd_ps(a, b[p], sum[r][p]);
         }
       }
-      __m512 b[kPanels];
-      for (int p = 0; p < kPanels; ++p) {
-        b[p] = _mm512_load_ps(w[p] + k * 16);
-      }
-      for (int r = 0; r < kRows; ++r) {
-        const __m512 a = _mm512_set1_ps(x[r][k]);
-        for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_fmadd_ps(a, b[p], sum[r][p]);
-      }
+      for (int p = 0; p < kPanels; ++p) w[p].data += w[p].step;
     }
     for (int p = 0; p < kPanels; ++p) {
       const __mmask16 mask = static_cast<__mmask16>((1u << PanelOutputs(task, panel + p)) - 1u);

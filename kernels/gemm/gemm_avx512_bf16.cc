@@ -16,8 +16,8 @@ struct Bf16Tile {
     const int32_t* x[kRows];  // pairs of bf16
     int64_t step[kRows];
     for (int r = 0; r < kRows; ++r) LocatePairs(task, row + r, x[r], step[r]);
-    const std::byte* w[kPanels];
-    for (int p = 0; p < kPanels; ++p) w[p] = task.w->panel(panel + p);
+    TileStream w[kPanels];
+    for (int p = 0; p < kPanels; ++p) w[p] = StreamOf(task, panel + p);
     __m512 sum[kRows][kPanels];
     for (int r = 0; r < kRows; ++r) {
       for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_setzero_ps();
@@ -25,23 +25,19 @@ struct Bf16Tile {
     const int64_t steps = task.w->padded_k() / kDepthStep;
     for (int64_t s = 0; s < steps; ++s) {
       if (prefetch.Covers(s)) {
-        for (int p = 0; p < kPanels; ++p) {
-          for (int line = 0; line < kDepthStep / 2; ++line) {
-            _mm_prefetch(w[p] + line * 64 + prefetch.bytes_ahead, _MM_HINT_T0);
-          }
-        }
+        for (int p = 0; p < kPanels; ++p) PrefetchTile(w[p].data + prefetch.bytes_ahead);
       }
       for (int pair = 0; pair < kDepthStep / 2; ++pair) {
         __m512bh b[kPanels];
         for (int p = 0; p < kPanels; ++p) {
-          b[p] = reinterpret_cast<__m512bh>(_mm512_load_si512(w[p] + pair * 64));
+          b[p] = reinterpret_cast<__m512bh>(_mm512_load_si512(w[p].data + pair * 64));
         }
         for (int r = 0; r < kRows; ++r) {
           const __m512bh a = reinterpret_cast<__m512bh>(_mm512_set1_epi32(x[r][pair]));
           for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_dpbf16_ps(sum[r][p], a, b[p]);
         }
       }
-      for (int p = 0; p < kPanels; ++p) w[p] += kDepthStep / 2 * 64;
+      for (int p = 0; p < kPanels; ++p) w[p].data += w[p].step;
       for (int r = 0; r < kRows; ++r) x[r] += step[r];
     }
     for (int p = 0; p < kPanels; ++p) {

@@ -23,7 +23,6 @@ struct alignas(64) TileConfig {
 };
 static_assert(sizeof(TileConfig) == 64);
 
-inline constexpr int64_t kTileBytes = 1024;
 inline constexpr int64_t kTileRowBytes = 64;
 
 // Tiles 0-3 are C, 4 and 5 are A, 6 and 7 are B (with one row of tiles: 4 is A, 5 to 7 are B).
@@ -36,7 +35,9 @@ class TileLoop {
     const bool few_rows = task_.row_end - task_.row_begin <= kRowGroup;
     int64_t panel = task_.panel_begin;
     if (few_rows) {
-      for (; panel + 4 <= task_.panel_end; panel += 4) OneGroup(task_.row_begin, panel);
+      for (; panel % 4 == 0 && panel + 4 <= task_.panel_end; panel += 4) {
+        OneGroup(task_.row_begin, panel);
+      }
     }
     for (; panel + 2 <= task_.panel_end; panel += 2) ForEachGroupPair<2>(panel);
     if (panel < task_.panel_end) ForEachGroupPair<1>(panel);
@@ -91,31 +92,27 @@ class TileLoop {
     }
   }
 
-  static void PrefetchTile(const std::byte* tile) {
-    for (int64_t i = 0; i < kTileBytes; i += 64) __builtin_prefetch(tile + i);
-  }
-
   // Up to 16 rows: one A tile and four panels, bound by reading w.
   void OneGroup(int64_t row, int64_t panel) {
     const int rows = RowsAt(row);
     Configure(rows, 0, true);
     const std::byte* a = TilesOfGroup(row);
-    const std::byte* b[4];
-    for (int p = 0; p < 4; ++p) b[p] = task_.w->panel(panel + p);
+    const TileStream b[4] = {StreamOf(task_, panel), StreamOf(task_, panel + 1),
+                             StreamOf(task_, panel + 2), StreamOf(task_, panel + 3)};
     Tiles::template Zero<0>();
     Tiles::template Zero<1>();
     Tiles::template Zero<2>();
     Tiles::template Zero<3>();
     for (int64_t s = 0; s < steps_; ++s) {
-      for (int p = 0; p < 4; ++p) PrefetchTile(b[p] + s * kTileBytes + kStreamAheadBytes);
+      for (int p = 0; p < 4; ++p) PrefetchTile(b[p].data + s * b[p].step + kStreamAheadBytes);
       Tiles::template Load<4>(a + s * rows * kTileRowBytes, kTileRowBytes);
-      Tiles::template Load<5>(b[0] + s * kTileBytes, kTileRowBytes);
+      Tiles::template Load<5>(b[0].data + s * b[0].step, kTileRowBytes);
       Tiles::template MultiplyAdd<0, 4, 5>();
-      Tiles::template Load<6>(b[1] + s * kTileBytes, kTileRowBytes);
+      Tiles::template Load<6>(b[1].data + s * b[1].step, kTileRowBytes);
       Tiles::template MultiplyAdd<1, 4, 6>();
-      Tiles::template Load<7>(b[2] + s * kTileBytes, kTileRowBytes);
+      Tiles::template Load<7>(b[2].data + s * b[2].step, kTileRowBytes);
       Tiles::template MultiplyAdd<2, 4, 7>();
-      Tiles::template Load<5>(b[3] + s * kTileBytes, kTileRowBytes);
+      Tiles::template Load<5>(b[3].data + s * b[3].step, kTileRowBytes);
       Tiles::template MultiplyAdd<3, 4, 5>();
     }
     StoreC<0>(row, rows, panel);
@@ -131,7 +128,7 @@ class TileLoop {
     int64_t block = 0;
     for (int64_t row = task_.row_begin; row < task_.row_end; row += 2 * kRowGroup, ++block) {
       const PrefetchPlan prefetch =
-          PlanPrefetch(num_blocks, block, kPanels * task_.w->panel_bytes());
+          PlanPrefetch(num_blocks, block, task_.w->layout().BlockBytes(PackedLayout::kBlockPanels));
       const int upper = RowsAt(row);
       const int lower = RowsAt(row + kRowGroup);
       Configure(upper, lower, false);
@@ -148,22 +145,22 @@ class TileLoop {
   void Block(int64_t row, int upper, int lower, int64_t panel, const PrefetchPlan& prefetch) {
     const std::byte* a0 = TilesOfGroup(row);
     const std::byte* a1 = TilesOfGroup(row + kRowGroup);
-    const std::byte* b0 = task_.w->panel(panel);
-    const std::byte* b1 = task_.w->panel(panel + kPanels - 1);
+    const TileStream b0 = StreamOf(task_, panel);
+    const TileStream b1 = StreamOf(task_, panel + kPanels - 1);
     Tiles::template Zero<0>();
     if constexpr (kPanels == 2) Tiles::template Zero<1>();
     if constexpr (kGroups == 2) Tiles::template Zero<2>();
     if constexpr (kGroups == 2 && kPanels == 2) Tiles::template Zero<3>();
     for (int64_t s = 0; s < steps_; ++s) {
       if (prefetch.Covers(s)) {
-        PrefetchTile(b0 + s * kTileBytes + prefetch.bytes_ahead);
-        if constexpr (kPanels == 2) PrefetchTile(b1 + s * kTileBytes + prefetch.bytes_ahead);
+        PrefetchTile(b0.data + s * b0.step + prefetch.bytes_ahead);
+        if constexpr (kPanels == 2) PrefetchTile(b1.data + s * b1.step + prefetch.bytes_ahead);
       }
-      Tiles::template Load<6>(b0 + s * kTileBytes, kTileRowBytes);
+      Tiles::template Load<6>(b0.data + s * b0.step, kTileRowBytes);
       Tiles::template Load<4>(a0 + s * upper * kTileRowBytes, kTileRowBytes);
       Tiles::template MultiplyAdd<0, 4, 6>();
       if constexpr (kPanels == 2) {
-        Tiles::template Load<7>(b1 + s * kTileBytes, kTileRowBytes);
+        Tiles::template Load<7>(b1.data + s * b1.step, kTileRowBytes);
         Tiles::template MultiplyAdd<1, 4, 7>();
       }
       if constexpr (kGroups == 2) {

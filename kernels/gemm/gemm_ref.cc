@@ -1,4 +1,5 @@
 // Defines "correct": plain loops in float64 over the packed layout.
+#include "kernels/gemm/gemm_tiling.h"
 #include "kernels/gemm/gemm_variants.h"
 
 namespace oneai::kernels {
@@ -27,10 +28,11 @@ void GemmRefBf16(const GemmTask& task) {
   const auto* x = static_cast<const BFloat16*>(task.x);
   ForEachOutput(task, [&](int64_t row, int64_t panel, int64_t lane) {
     const RoundedRow at = LocateRoundedRow(row, task.m, task.w->padded_k());
-    const auto* w = reinterpret_cast<const BFloat16*>(task.w->panel(panel));
+    const TileStream w = StreamOf(task, panel);
     double sum = 0;
     for (int64_t k = 0; k < task.w->k(); ++k) {
-      const BFloat16 weight = w[(k / 2) * 2 * kPanel + lane * 2 + k % 2];
+      const auto* tile = reinterpret_cast<const BFloat16*>(w.data + k / 32 * w.step);
+      const BFloat16 weight = tile[k % 32 / 2 * 2 * kPanel + lane * 2 + k % 2];
       const BFloat16 value = x[at.first + k / kDepthStep * at.step + k % kDepthStep];
       sum += double{ToFloat(value)} * double{ToFloat(weight)};
     }
@@ -41,10 +43,11 @@ void GemmRefBf16(const GemmTask& task) {
 void GemmRefF32(const GemmTask& task) {
   const auto* x = static_cast<const float*>(task.x);
   ForEachOutput(task, [&](int64_t row, int64_t panel, int64_t lane) {
-    const auto* w = reinterpret_cast<const float*>(task.w->panel(panel));
+    const TileStream w = StreamOf(task, panel);
     double sum = 0;
     for (int64_t k = 0; k < task.w->k(); ++k) {
-      sum += double{x[row * task.x_stride + k]} * double{w[k * kPanel + lane]};
+      const auto* tile = reinterpret_cast<const float*>(w.data + k / 16 * w.step);
+      sum += double{x[row * task.x_stride + k]} * double{tile[k % 16 * kPanel + lane]};
     }
     return sum;
   });

@@ -26,6 +26,17 @@ inline __attribute__((always_inline)) void LocatePairs(const GemmTask& task, int
   step = group_rows * kDepthStep / 2;
 }
 
+// Tiles of a panel of dense weights: tile s is at data + s * step.
+struct TileStream {
+  const std::byte* data;
+  int64_t step;
+};
+inline __attribute__((always_inline)) TileStream StreamOf(const GemmTask& task, int64_t panel) {
+  const PackedLayout& layout = task.w->layout();
+  return {task.w->data() + layout.TileBegin(panel, 0, 0),
+          layout.BlockWidth(panel) * layout.tile_bytes()};
+}
+
 // How a tile asks for weights before they are needed. With one row tile, w itself is the stream:
 // ask a little ahead of the loads (the hardware prefetcher restarts at each 4 KiB page, this does
 // not). With several, they share the work of fetching the next group of panels while they compute
@@ -40,7 +51,12 @@ struct PrefetchPlan {
   }
 };
 
-inline constexpr int64_t kStreamAheadBytes = 2048;
+inline constexpr int64_t kStreamAheadBytes = 8192;
+
+// Asks for a tile of 1 KiB.
+inline __attribute__((always_inline)) void PrefetchTile(const std::byte* tile) {
+  for (int64_t i = 0; i < 1024; i += 64) __builtin_prefetch(tile + i);
+}
 
 inline __attribute__((always_inline)) PrefetchPlan PlanPrefetch(int64_t num_tiles, int64_t tile,
                                                                 int64_t group_bytes) {
@@ -52,7 +68,7 @@ inline __attribute__((always_inline)) PrefetchPlan PlanPrefetch(int64_t num_tile
 template <template <int, int> class Tile, int kRows, int kPanels>
 inline __attribute__((always_inline)) void ForEachRowTile(const GemmTask& task, int64_t panel) {
   const int64_t num_tiles = (task.row_end - task.row_begin + kRows - 1) / kRows;
-  const int64_t group_bytes = kPanels * task.w->panel_bytes();
+  const int64_t group_bytes = task.w->layout().BlockBytes(kPanels);
   int64_t row = task.row_begin;
   int64_t tile = 0;
   for (; row + kRows <= task.row_end; row += kRows, ++tile) {
@@ -75,14 +91,20 @@ inline __attribute__((always_inline)) void ForEachRowTile(const GemmTask& task, 
   }
 }
 
+// Panels of a block lie interleaved and are taken together where the task holds all of them.
 template <template <int, int> class Tile, int kRows, int kPanels>
 void ForEachTile(const GemmTask& task) {
-  static_assert(kRows <= 6);
+  static_assert(kRows <= 6 && PackedLayout::kBlockPanels % kPanels == 0);
   int64_t panel = task.panel_begin;
-  for (; panel + kPanels <= task.panel_end; panel += kPanels) {
-    ForEachRowTile<Tile, kRows, kPanels>(task, panel);
+  while (panel < task.panel_end) {
+    if (panel % kPanels == 0 && panel + kPanels <= task.panel_end) {
+      ForEachRowTile<Tile, kRows, kPanels>(task, panel);
+      panel += kPanels;
+    } else {
+      ForEachRowTile<Tile, kRows, 1>(task, panel);
+      ++panel;
+    }
   }
-  for (; panel < task.panel_end; ++panel) ForEachRowTile<Tile, kRows, 1>(task, panel);
 }
 
 }  // namespace oneai::kernels

@@ -1,0 +1,96 @@
+// One loop that the compiler turns into vectors of the including file's width. `Isa` only makes
+// each file's copy a function of its own, so that the linker cannot mix them.
+#pragma once
+
+#include <limits>
+
+#include "kernels/gemm/quantize_rows.h"
+
+namespace oneai::kernels {
+
+template <CpuIsa Isa>
+struct QuantizeRowsLoop {
+  // Values k .. k + 15 of a row, with zeros beyond its end.
+  static inline __attribute__((always_inline)) const float* Values(const QuantizeRowsArgs& args,
+                                                                   const float* row, int64_t k,
+                                                                   float (&buffer)[16]) {
+    if (args.column_order == nullptr && k + 16 <= args.k) return row + k;
+    for (int64_t i = 0; i < 16; ++i) {
+      const bool exists = k + i < args.k;
+      const int64_t from =
+          exists && args.column_order != nullptr ? args.column_order[k + i] : k + i;
+      buffer[i] = exists ? row[from] : 0.0f;
+    }
+    return buffer;
+  }
+
+  // Bits of the largest magnitude; a NaN is larger than infinity, which is larger than any number.
+  static uint32_t MagnitudeBits(const QuantizeRowsArgs& args, const float* row, int64_t begin,
+                                int64_t end) {
+    uint32_t lanes[16] = {};
+    float buffer[16];
+    for (int64_t k = begin; k < end; k += 16) {
+      const float* x = Values(args, row, k, buffer);
+      for (int i = 0; i < 16; ++i) {
+        const uint32_t bits = __builtin_bit_cast(uint32_t, x[i]) & 0x7fffffffu;
+        lanes[i] = bits > lanes[i] ? bits : lanes[i];
+      }
+    }
+    uint32_t most = 0;
+    for (const uint32_t lane : lanes) most = lane > most ? lane : most;
+    return most;
+  }
+
+  // Writes the codes of a group and returns their sum.
+  static int32_t Encode(const QuantizeRowsArgs& args, const float* row, int64_t begin, int64_t end,
+                        float inverse, const RoundedRow& at) {
+    int32_t lanes[16] = {};
+    float buffer[16];
+    for (int64_t k = begin; k < end; k += 16) {
+      const float* x = Values(args, row, k, buffer);
+      int8_t* out = args.out.codes + at.first + k / kCodeStep * at.step + k % kCodeStep;
+      for (int i = 0; i < 16; ++i) {
+        // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits. The fused
+        // form is spelled out, because the compiler would choose it for some files only.
+        const float shifted = __builtin_fmaf(x[i], inverse, 12582912.0f);
+        const int32_t code = __builtin_bit_cast(int32_t, shifted) - 0x4b400000;
+        lanes[i] += code;
+        out[i] = static_cast<int8_t>(code);
+      }
+    }
+    int32_t sum = 0;
+    for (const int32_t lane : lanes) sum += lane;
+    return sum;
+  }
+
+  static void Run(const QuantizeRowsArgs& args, int64_t row_begin, int64_t row_end) {
+    constexpr uint32_t kTiny = 0x0d800000u;      // 2^-100
+    constexpr uint32_t kInfinity = 0x7f800000u;  // and NaNs above
+    const int64_t groups = args.padded_k / args.group_size;
+    for (int64_t row = row_begin; row < row_end; ++row) {
+      const float* x = args.x + row * args.x_stride;
+      const RoundedRow at = LocateCodeRow(row, args.m, args.padded_k);
+      for (int64_t g = 0; g < groups; ++g) {
+        const int64_t begin = g * args.group_size, end = begin + args.group_size;
+        const uint32_t most = MagnitudeBits(args, x, begin, end);
+        const bool encodes = most >= kTiny && most < kInfinity;
+        const float absmax = __builtin_bit_cast(float, most);
+        float scale = encodes ? absmax / 127.0f : 0.0f;
+        if (most >= kInfinity) scale = std::numeric_limits<float>::quiet_NaN();
+        int32_t sum = 0;
+        if (encodes) {
+          sum = Encode(args, x, begin, end, 127.0f / absmax, at);
+        } else {
+          for (int64_t k = begin; k < end; ++k) {
+            args.out.codes[at.first + k / kCodeStep * at.step + k % kCodeStep] = 0;
+          }
+        }
+        args.out.scales[row * groups + g] = scale;
+        args.out.sums[row * groups + g] = sum;
+        args.out.scaled_sums[row * groups + g] = scale * static_cast<float>(sum);
+      }
+    }
+  }
+};
+
+}  // namespace oneai::kernels
