@@ -17,7 +17,7 @@ namespace oneai::serving {
 inline constexpr int64_t kBlockTokens = 16;
 
 // Takes `model` and gives it a cache of as many blocks as fit `kv_cache_bytes`, of the model's
-// compute dtype. kInvalidArgument: not one block fits, or the model is no language model.
+// compute dtype. kInvalidArgument: not one block fits.
 // kResourceExhausted: no memory.
 absl::StatusOr<std::unique_ptr<ModelRunner>> NewCpuModelRunner(
     std::unique_ptr<models::CpuModel> model, models::ComputeDtype dtype, int64_t kv_cache_bytes);

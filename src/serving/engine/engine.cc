@@ -1,20 +1,36 @@
 #include "serving/engine/engine.h"
 
 #include <algorithm>
-#include <exception>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "base/log/log.h"
 #include "base/status.h"
+#include "serving/engine/engine_checks.h"
+#include "serving/engine/model_drafter.h"
+#include "serving/engine/prompt_lookup.h"
 
 namespace oneai::serving {
 namespace {
 
-bool Paused(const Sequence& s) { return s.paused_since != absl::InfiniteFuture(); }
+bool Paused(const ActiveRequest& r) { return r.paused_since != absl::InfiniteFuture(); }
 
 void Remove(std::vector<SequenceId>& from, SequenceId id) {
   from.erase(std::remove(from.begin(), from.end(), id), from.end());
+}
+
+std::unique_ptr<Drafter> NewDrafter(const EngineOptions& options,
+                                    std::unique_ptr<ModelRunner> draft) {
+  switch (options.speculation) {
+    case Speculation::kOff:
+      return nullptr;
+    case Speculation::kPromptLookup:
+      return std::make_unique<PromptLookup>();
+    case Speculation::kDraftModel:
+      return std::make_unique<ModelDrafter>(std::move(draft), options.max_batch_tokens);
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -22,86 +38,125 @@ void Remove(std::vector<SequenceId>& from, SequenceId id) {
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
                                                        std::unique_ptr<ModelRunner> runner,
                                                        TokenTable tokens, EngineObserver* observer,
-                                                       const Clock* clock) {
-  if (options.max_context_tokens < 2 || options.max_waiting_requests < 1 ||
-      options.pending_tokens_max < 1) {
-    return absl::InvalidArgumentError(
-        "max_context_tokens must be at least 2, max_waiting_requests and pending_tokens_max at "
-        "least 1");
+                                                       const Clock* clock,
+                                                       std::unique_ptr<ModelRunner> draft) {
+  RETURN_IF_ERROR(CheckOptions(options, *runner, tokens, draft.get()));
+  const bool has_state = runner->num_state_slots() > 0;
+  if (has_state) {
+    // Keys and values without the state behind them are of no use, and the state of a wrong guess
+    // cannot be taken back.
+    options.prefix_cache = false;
+    options.speculation = Speculation::kOff;
+    options.max_running_sequences =
+        std::min(options.max_running_sequences, runner->num_state_slots());
   }
-  if (options.max_running_sequences < 1 ||
-      options.max_batch_tokens < options.max_running_sequences) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("max_running_sequences is ", options.max_running_sequences,
-                     "; it must be from 1 to max_batch_tokens, ", options.max_batch_tokens));
+  std::unique_ptr<BlockFile> file;
+  if (options.prefix_cache && !options.cache_folder.empty() && !runner->BlockBytes(0).empty()) {
+    ASSIGN_OR_RETURN(file, BlockFile::Create(options.cache_folder,
+                                             static_cast<int64_t>(runner->BlockBytes(0).size()),
+                                             options.cache_file_bytes_max));
   }
-  const int64_t cached = runner->num_blocks() * runner->block_tokens();
-  if (cached < options.max_context_tokens) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the KV cache holds ", cached, " tokens, fewer than max_context_tokens, ",
-        options.max_context_tokens, "; raise kv_cache_bytes or lower max_context_tokens"));
-  }
-  auto engine = std::unique_ptr<Engine>(
-      new Engine(options, std::move(runner), std::move(tokens), observer, clock));
+  std::unique_ptr<Drafter> drafter = NewDrafter(options, std::move(draft));
+  auto engine =
+      std::unique_ptr<Engine>(new Engine(options, std::move(runner), std::move(tokens), observer,
+                                         clock, std::move(drafter), std::move(file)));
   engine->PublishStats();
   engine->thread_ = std::thread([e = engine.get()] { e->Run(); });
   return engine;
 }
 
 Engine::Engine(EngineOptions options, std::unique_ptr<ModelRunner> runner, TokenTable tokens,
-               EngineObserver* observer, const Clock* clock)
-    : options_(options),
+               EngineObserver* observer, const Clock* clock, std::unique_ptr<Drafter> drafter,
+               std::unique_ptr<BlockFile> file)
+    : options_(std::move(options)),
       runner_(std::move(runner)),
       tokens_(std::move(tokens)),
       observer_(observer),
       clock_(clock),
       bell_(std::make_shared<EngineBell>()),
-      pool_(runner_->num_blocks(), runner_->block_tokens()) {}
+      hash_key_(RandomHashKey()),
+      drafter_(std::move(drafter)),
+      file_(std::move(file)),
+      pool_(runner_->num_blocks(), runner_->block_tokens()) {
+  for (int64_t slot = runner_->num_state_slots(); slot-- > 0;) {
+    free_states_.push_back(static_cast<int32_t>(slot));
+  }
+  if (file_ == nullptr) return;
+  pool_.OnEvict([this](BlockId block, const BlockHash& hash) {
+    file_->Put(hash, runner_->BlockBytes(block));
+  });
+}
 
 Engine::~Engine() { Stop(); }
 
-absl::Status Engine::CheckRequest(const GenerationRequest& request) const {
-  RETURN_IF_ERROR(ValidateSampling(request.sampling));
-  if (request.prompt.empty()) {
-    return absl::InvalidArgumentError("the prompt is empty; it must hold at least one token");
-  }
-  for (int32_t id : request.prompt) {
-    if (id < 0 || id >= runner_->vocab_size()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "the prompt holds token id ", id, "; the model knows 0 to ", runner_->vocab_size() - 1));
-    }
-  }
-  const int64_t num_prompt = static_cast<int64_t>(request.prompt.size());
-  // Compared by subtraction: max_tokens may be as large as an int64.
-  if (num_prompt >= options_.max_context_tokens ||
-      request.sampling.max_tokens > options_.max_context_tokens - num_prompt) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the prompt has ", num_prompt, " tokens and max_tokens is ", request.sampling.max_tokens,
-        "; together they must not exceed the context of ", options_.max_context_tokens, " tokens"));
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<std::shared_ptr<GenerationStream>> Engine::Submit(GenerationRequest request) {
-  RETURN_IF_ERROR(CheckRequest(request));
+  RETURN_IF_ERROR(CheckRequest(request, options_.max_context_tokens, *runner_));
+  const int32_t adapter = request.adapter;
+  int64_t edition = -1;
+  if (adapter >= 0) {
+    ASSIGN_OR_RETURN(edition, adapters_.Enter(adapter));
+  }
   auto stream = std::make_shared<GenerationStream>(bell_, options_.pending_tokens_max);
+  absl::Status refused;
   {
     absl::MutexLock lock(&mu_);
-    if (draining_) {
-      return absl::UnavailableError("this replica is draining; ask another one");
-    }
     const int64_t num_waiting = stats_.num_waiting + static_cast<int64_t>(inbox_.size());
-    if (num_waiting >= options_.max_waiting_requests) {
-      return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", num_waiting,
-                                                       " requests wait, ", stats_.num_running,
-                                                       " run; retry in a second"));
+    if (draining_) {
+      refused = absl::UnavailableError("this replica is draining; ask another one");
+    } else if (num_waiting >= options_.max_waiting_requests) {
+      refused = absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", num_waiting,
+                                                          " requests wait, ", stats_.num_running,
+                                                          " run; retry in a second"));
+    } else {
+      auto active = std::make_unique<ActiveRequest>(num_submitted_++, std::move(request), stream,
+                                                    clock_->Now());
+      active->adapter_edition = edition;
+      auto sequence = std::make_unique<Sequence>(*active, 0, tokens_, options_.draft_tokens_max);
+      inbox_.push_back({std::move(active), std::move(sequence)});
     }
-    const int64_t number = num_submitted_++;
-    inbox_.push_back(std::make_unique<Sequence>(SequenceId{number}, number, std::move(request),
-                                                tokens_, stream, clock_->Now()));
+  }
+  if (!refused.ok()) {
+    if (adapter >= 0) adapters_.Leave(adapter);
+    return refused;
   }
   bell_->Ring();
   return stream;
+}
+
+absl::Status Engine::RunBetweenSteps(std::function<absl::Status()> task) {
+  absl::Notification done;
+  absl::Status status;
+  {
+    absl::MutexLock lock(&mu_);
+    if (stopped_) return absl::UnavailableError("this replica has stopped; ask another one");
+    controls_.push_back([&] {
+      status = task();
+      done.Notify();
+    });
+  }
+  bell_->Ring();
+  done.WaitForNotification();
+  return status;
+}
+
+absl::StatusOr<int32_t> Engine::LoadAdapter(const std::filesystem::path& folder) {
+  absl::StatusOr<int32_t> adapter = -1;
+  RETURN_IF_ERROR(RunBetweenSteps([&] {
+    adapter = runner_->LoadAdapter(folder);
+    if (adapter.ok()) adapters_.Add(*adapter);
+    return adapter.status();
+  }));
+  return adapter;
+}
+
+absl::Status Engine::UnloadAdapter(int32_t adapter) {
+  RETURN_IF_ERROR(adapters_.Close(adapter));
+  adapters_.AwaitUnused(adapter);
+  return RunBetweenSteps([&] {
+    const absl::Status status = runner_->UnloadAdapter(adapter);
+    adapters_.Remove(adapter);
+    return status;
+  });
 }
 
 void Engine::Drain() {
@@ -128,225 +183,200 @@ void Engine::Run() {
   while (TakeInbox()) {
     const absl::Time now = clock_->Now();
     DropAbandoned(now);
-    const BatchPlan plan =
-        PlanBatch(MakeView(now), {options_.max_batch_tokens, options_.max_running_sequences});
+    MakeView(now);
+    const BatchPlan plan = PlanBatch(
+        view_,
+        {options_.max_batch_tokens, options_.max_running_sequences, options_.starvation_bound});
     Apply(plan, now);
     PublishStats();
-    if (plan.chunks.empty()) {
+    if (!plan.chunks.empty()) {
+      Execute(plan);
+      PublishStats();
+    } else if (plan.preempted.empty() && plan.expired.empty()) {
       bell_->WaitFor(NextWakeUp(now) - now);
-      continue;
     }
-    Execute(plan);
-    PublishStats();
   }
-  while (!sequences_.empty()) {
-    Finish(sequences_.begin()->first,
-           absl::UnavailableError("this replica has stopped; ask another one"));
+  while (!requests_.empty()) {
+    EndRequest(requests_.begin()->first,
+               absl::UnavailableError("this replica has stopped; ask another one"));
   }
   PublishStats();
 }
 
-// Moves new requests into the queue. False: the engine is to stop.
+// Moves new requests into the queue and does what was asked for between steps. False: the engine is
+// to stop.
 bool Engine::TakeInbox() {
-  absl::MutexLock lock(&mu_);
-  for (std::unique_ptr<Sequence>& sequence : inbox_) {
-    sequence->tenant = ledger_.Enter(sequence->request.tenant);
-    waiting_.push_back(sequence->id);
-    sequences_.emplace(sequence->id, std::move(sequence));
+  std::vector<std::function<void()>> controls;
+  bool go_on;
+  {
+    absl::MutexLock lock(&mu_);
+    for (Arrival& arrival : inbox_) {
+      arrival.request->tenant = ledger_.Enter(arrival.request->request.tenant);
+      waiting_.push_back(arrival.sequence->id);
+      sequences_.emplace(arrival.sequence->id, std::move(arrival.sequence));
+      const int64_t number = arrival.request->number;
+      requests_.emplace(number, std::move(arrival.request));
+    }
+    inbox_.clear();
+    stats_.num_waiting = static_cast<int64_t>(waiting_.size());
+    controls.swap(controls_);
+    go_on = !stopping_;
+    stopped_ = stopping_;
   }
-  inbox_.clear();
-  stats_.num_waiting = static_cast<int64_t>(waiting_.size());
-  return !stopping_;
+  for (const std::function<void()>& control : controls) control();
+  return go_on;
 }
 
-// Ends the answers whose reader has gone, and pauses or ends those whose reader is behind.
+// Ends the requests whose reader has gone, and pauses or ends those whose reader is behind.
 void Engine::DropAbandoned(absl::Time now) {
-  std::vector<std::pair<SequenceId, absl::Status>> dropped;
-  for (auto& [id, sequence] : sequences_) {
-    if (sequence->stream->cancelled()) {
-      dropped.emplace_back(id, absl::CancelledError("the reader cancelled"));
-    } else if (!sequence->stream->full()) {
-      sequence->paused_since = absl::InfiniteFuture();
-    } else if (!Paused(*sequence)) {
-      sequence->paused_since = now;
-    } else if (now - sequence->paused_since >= options_.slow_reader_timeout) {
+  std::vector<std::pair<int64_t, absl::Status>> dropped;
+  for (auto& [number, request] : requests_) {
+    if (request->stream->cancelled()) {
+      dropped.emplace_back(number, absl::CancelledError("the reader cancelled"));
+    } else if (!request->stream->full()) {
+      request->paused_since = absl::InfiniteFuture();
+    } else if (!Paused(*request)) {
+      request->paused_since = now;
+    } else if (now - request->paused_since >= options_.slow_reader_timeout) {
       dropped.emplace_back(
-          id, absl::ResourceExhaustedError(absl::StrCat(
-                  "the reader left ", options_.pending_tokens_max, " tokens unread for ",
-                  absl::FormatDuration(options_.slow_reader_timeout))));
+          number, absl::ResourceExhaustedError(absl::StrCat(
+                      "the reader left ", options_.pending_tokens_max, " tokens unread for ",
+                      absl::FormatDuration(options_.slow_reader_timeout))));
     }
   }
-  for (const auto& [id, status] : dropped) Finish(id, status);
+  for (const auto& [number, status] : dropped) EndRequest(number, status);
 }
 
-SchedulerView Engine::MakeView(absl::Time now) const {
-  SchedulerView view;
-  view.now = now;
-  view.num_free_blocks = pool_.num_free();
-  view.block_tokens = pool_.block_tokens();
-  view.tenant_service = ledger_.service();
+void Engine::MakeView(absl::Time now) {
+  view_.now = now;
+  view_.num_free_blocks = pool_.num_free();
+  view_.block_tokens = pool_.block_tokens();
+  view_.tenant_service.assign(ledger_.service().begin(), ledger_.service().end());
+  view_.running.clear();
+  view_.waiting.clear();
+  matches_.clear();
+  const double num_running = static_cast<double>(running_.size());
+  const double row_cost =
+      options_.draft_row_cost * num_running / (1 + options_.draft_row_cost * (num_running - 1));
   for (SequenceId id : running_) {
-    SequenceView sequence = sequences_.at(id)->View();
-    sequence.num_blocks = static_cast<int64_t>(pool_.BlockTable(id).size());
-    view.running.push_back(sequence);
+    Sequence& sequence = *sequences_.at(id);
+    SequenceView view = sequence.View();
+    view.num_blocks = static_cast<int64_t>(pool_.BlockTable(id).size());
+    view.num_shared_blocks = pool_.NumShared(id);
+    if (sequence.wants_prompt_scores()) view.chunk_tokens_max = kScoredChunkTokens;
+    if (drafter_ != nullptr) view.num_drafts_max = DraftsFor(sequence, options_, row_cost);
+    view_.running.push_back(view);
   }
-  for (SequenceId id : waiting_) view.waiting.push_back(sequences_.at(id)->View());
-  return view;
+  const bool may_admit = static_cast<int64_t>(running_.size()) < options_.max_running_sequences;
+  for (SequenceId id : waiting_) {
+    Sequence& sequence = *sequences_.at(id);
+    SequenceView view = sequence.View();
+    if (sequence.wants_prompt_scores()) view.chunk_tokens_max = kScoredChunkTokens;
+    if (may_admit) LookUp(sequence, view);
+    view_.waiting.push_back(view);
+  }
 }
 
 void Engine::Apply(const BatchPlan& plan, absl::Time now) {
   for (SequenceId id : plan.expired) {
-    const TokenUsage usage = sequences_.at(id)->Usage();
-    Finish(id, absl::DeadlineExceededError(absl::StrCat(
-                   "the deadline passed after ", usage.num_completion_tokens, " output tokens")));
+    const auto it = sequences_.find(id);
+    if (it == sequences_.end()) continue;  // another choice of a request that has just ended
+    const ActiveRequest& request = it->second->owner;
+    EndRequest(request.number, absl::DeadlineExceededError(absl::StrCat(
+                                   "the deadline passed after ",
+                                   request.usage.num_completion_tokens, " output tokens")));
   }
   for (SequenceId id : plan.preempted) {
     Sequence& sequence = *sequences_.at(id);
-    pool_.Release(id);
-    sequence.num_computed = 0;
+    Release(sequence);
     sequence.resumed = true;
-    Remove(running_, id);
     waiting_.push_back(id);
   }
-  num_preemptions_ += static_cast<int64_t>(plan.preempted.size());
-  for (SequenceId id : plan.admitted) {
+  counts_.num_preemptions += static_cast<int64_t>(plan.preempted.size());
+  Admit(plan.admitted, now);
+  step_ = StepReport{};
+  step_.num_preempted = static_cast<int64_t>(plan.preempted.size());
+}
+
+void Engine::Admit(absl::Span<const SequenceId> ids, absl::Time now) {
+  // First all that is in memory, so that reading from the file evicts nothing that is wanted.
+  for (SequenceId id : ids) AdoptBlocks(*sequences_.at(id), matches_[id].num_blocks);
+  for (SequenceId id : ids) {
     Sequence& sequence = *sequences_.at(id);
+    ReadBlocks(sequence, matches_[id].num_blocks);
+    TakeState(sequence);
     if (!sequence.resumed) {
-      sequence.admitted = now;
-      ledger_.Charge(sequence.tenant,
+      sequence.owner.admitted = now;
+      sequence.owner.usage.num_cached_prompt_tokens = sequence.num_computed;
+      if (UsesCache(sequence)) {
+        counts_.num_prefix_queries += sequence.num_prompt();
+        counts_.num_prefix_hits += sequence.num_computed;
+      }
+      ledger_.Charge(sequence.owner.tenant,
                      static_cast<int64_t>(sequence.tokens.size()) * kPromptTokenCost);
     }
     Remove(waiting_, id);
     running_.push_back(id);
   }
-  step_ = StepReport{};
-  step_.num_preempted = static_cast<int64_t>(plan.preempted.size());
 }
 
-void Engine::Execute(const BatchPlan& plan) {
-  const absl::Time start = clock_->Now();
-  if (Forward(plan.chunks).ok()) {
-    step_.forward_time = clock_->Now() - start;
-    Advance(plan.chunks);
-  } else {
-    ForwardEachAlone(plan.chunks);
-    step_.forward_time = clock_->Now() - start;
-  }
-  ++num_steps_;
-  if (observer_ != nullptr) observer_->OnStep(step_);
+// Gives back what the sequence holds; it is neither running nor waiting then.
+void Engine::Release(Sequence& sequence) {
+  pool_.Release(sequence.id);
+  if (sequence.state_slot >= 0) free_states_.push_back(std::exchange(sequence.state_slot, -1));
+  if (drafter_ != nullptr) drafter_->Forget(sequence.id);
+  sequence.Reset();
+  Remove(running_, sequence.id);
+  Remove(waiting_, sequence.id);
 }
 
-// Runs the model over `chunks`. A failure has changed nothing but cache contents that are written
-// again.
-absl::Status Engine::Forward(absl::Span<const PlannedChunk> chunks) {
-  std::vector<RunnerChunk> batch;
-  batch.reserve(chunks.size());
-  for (const PlannedChunk& chunk : chunks) {
-    const Sequence& sequence = *sequences_.at(chunk.id);
-    const int64_t end = sequence.num_computed + chunk.num_tokens;
-    RETURN_IF_ERROR(pool_.Grow(chunk.id, end));
-    batch.push_back({sequence.NextTokens(chunk.num_tokens),
-                     sequence.num_computed,
-                     {},
-                     end == static_cast<int64_t>(sequence.tokens.size()) ? 1 : 0});
+void Engine::EndRequest(int64_t number, const absl::Status& status) {
+  auto node = requests_.extract(number);
+  ActiveRequest& request = *node.mapped();
+  for (int32_t choice = 0; choice < request.request.best_of; ++choice) {
+    const auto it = sequences_.find(IdOfChoice(number, choice));
+    if (it == sequences_.end()) continue;
+    Release(*it->second);
+    sequences_.erase(it);
   }
-  // Only now: Grow moves tables.
-  for (size_t i = 0; i < chunks.size(); ++i) batch[i].block_table = pool_.BlockTable(chunks[i].id);
-  try {
-    return runner_->Forward(batch, logits_);
-  } catch (const std::exception& error) {
-    return absl::InternalError(absl::StrCat("the model threw: ", error.what()));
-  }
-}
-
-// After a failed step: one request may be the cause, the others must not suffer for it.
-void Engine::ForwardEachAlone(absl::Span<const PlannedChunk> chunks) {
-  for (const PlannedChunk& chunk : chunks) {
-    const absl::Status status = Forward({&chunk, 1});
-    if (status.ok()) {
-      Advance({&chunk, 1});
-    } else {
-      Log::Error("model step failed", {{"tokens", chunk.num_tokens}, {"status", status}});
-      Finish(chunk.id, absl::InternalError(absl::StrCat("the model failed: ", status.message())));
-    }
-  }
-}
-
-// Counts what was computed and samples where a sequence has reached its last token.
-void Engine::Advance(absl::Span<const PlannedChunk> chunks) {
-  int64_t row = 0;
-  for (const PlannedChunk& chunk : chunks) {
-    Sequence& sequence = *sequences_.at(chunk.id);
-    const int64_t num_prompt = static_cast<int64_t>(sequence.request.prompt.size());
-    step_.num_batch_tokens += chunk.num_tokens;
-    if (!sequence.resumed) {
-      step_.num_prompt_tokens +=
-          std::clamp<int64_t>(num_prompt - sequence.num_computed, 0, chunk.num_tokens);
-    }
-    sequence.num_computed += chunk.num_tokens;
-    if (sequence.num_computed < static_cast<int64_t>(sequence.tokens.size())) continue;
-    Sample(sequence,
-           absl::MakeSpan(logits_).subspan(row * runner_->vocab_size(), runner_->vocab_size()));
-    ++row;
-  }
-}
-
-void Engine::Sample(Sequence& sequence, absl::Span<float> logits) {
-  const absl::StatusOr<bool> done = sequence.AddToken(logits, scratch_);
-  if (!done.ok()) {
-    Finish(sequence.id, done.status());
-    return;
-  }
-  ++step_.num_output_tokens;
-  ledger_.Charge(sequence.tenant, kOutputTokenCost);
-  const absl::Time now = clock_->Now();
-  if (sequence.first_token == absl::InfiniteFuture()) {
-    sequence.first_token = now;
-    if (observer_ != nullptr) observer_->OnFirstToken(now - sequence.submitted);
-  } else if (observer_ != nullptr) {
-    observer_->OnNextToken(now - sequence.last_token);
-  }
-  sequence.last_token = now;
-  if (*done) Finish(sequence.id, absl::OkStatus());
-}
-
-void Engine::Finish(SequenceId id, const absl::Status& status) {
-  auto node = sequences_.extract(id);
-  Sequence& sequence = *node.mapped();
-  pool_.Release(id);
-  Remove(running_, id);
-  Remove(waiting_, id);
-  ledger_.Leave(sequence.tenant);
+  ledger_.Leave(request.tenant);
   // Before the reader learns of the end, so that it sees its blocks free.
   PublishStats();
-  sequence.Finish(status);
+  request.Fail(status);
+  Report(request);
+}
+
+void Engine::Report(const ActiveRequest& request) {
+  if (request.request.adapter >= 0) adapters_.Leave(request.request.adapter);
   if (observer_ == nullptr) return;
   const auto since = [&](absl::Time t) {
-    return t == absl::InfiniteFuture() ? absl::ZeroDuration() : t - sequence.submitted;
+    return t == absl::InfiniteFuture() ? absl::ZeroDuration() : t - request.submitted;
   };
-  observer_->OnFinished({sequence.finish_reason(), sequence.Usage(),
-                         sequence.request.sampling.max_tokens, since(sequence.admitted),
-                         since(sequence.first_token), clock_->Now() - sequence.submitted});
+  observer_->OnFinished({request.finish_reason(), request.usage,
+                         request.request.sampling.max_tokens, since(request.admitted),
+                         since(request.first_token), clock_->Now() - request.submitted});
 }
 
 void Engine::PublishStats() {
+  counts_.num_running = static_cast<int64_t>(running_.size());
+  counts_.num_waiting = static_cast<int64_t>(waiting_.size());
+  counts_.num_blocks = pool_.num_blocks();
+  counts_.num_free_blocks = pool_.num_free();
+  counts_.num_cached_blocks = pool_.num_cached();
+  counts_.num_file_blocks = file_ == nullptr ? 0 : file_->num_blocks();
+  counts_.has_prefix_cache = options_.prefix_cache;
   absl::MutexLock lock(&mu_);
-  stats_.num_running = static_cast<int64_t>(running_.size());
-  stats_.num_waiting = static_cast<int64_t>(waiting_.size());
-  stats_.num_blocks = pool_.num_blocks();
-  stats_.num_free_blocks = pool_.num_free();
-  stats_.num_preemptions = num_preemptions_;
-  stats_.num_steps = num_steps_;
+  stats_ = counts_;
 }
 
 // Nothing can be computed: only a request, a reader, a deadline or a reader's time-out changes
 // that.
 absl::Time Engine::NextWakeUp(absl::Time now) const {
   absl::Time next = now + absl::Seconds(3600);
-  for (const auto& [id, sequence] : sequences_) {
-    next = std::min(next, sequence->request.deadline);
-    if (Paused(*sequence))
-      next = std::min(next, sequence->paused_since + options_.slow_reader_timeout);
+  for (const auto& [number, request] : requests_) {
+    next = std::min(next, request->request.deadline);
+    if (Paused(*request))
+      next = std::min(next, request->paused_since + options_.slow_reader_timeout);
   }
   return next;
 }

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -15,15 +17,25 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "base/clock.h"
+#include "serving/engine/adapter_table.h"
+#include "serving/engine/drafter.h"
 #include "serving/engine/engine_observer.h"
 #include "serving/engine/generation_stream.h"
 #include "serving/engine/model_runner.h"
+#include "serving/engine/request.h"
 #include "serving/engine/sequence.h"
 #include "serving/scheduler/batch_plan.h"
+#include "serving/scheduler/block_file.h"
 #include "serving/scheduler/block_pool.h"
 #include "serving/scheduler/tenant_ledger.h"
 
 namespace oneai::serving {
+
+enum class Speculation {
+  kOff,
+  kPromptLookup,  // guesses from the sequence's own text
+  kDraftModel,    // guesses by the draft model
+};
 
 struct EngineOptions {
   int64_t max_context_tokens = 4096;  // prompt and output of one request
@@ -31,40 +43,65 @@ struct EngineOptions {
       512;  // computed a step: larger is better for throughput, worse for the time between tokens
   int64_t max_running_sequences = 32;  // at most max_batch_tokens
   int64_t max_waiting_requests = 256;  // refused beyond
-  int64_t pending_tokens_max = 256;    // unread tokens of one answer, from which on it is paused
+  int64_t pending_tokens_max = 256;    // unread tokens of one request, from which on it is paused
   absl::Duration slow_reader_timeout =
       absl::Seconds(60);  // paused for this long: ended with RESOURCE_EXHAUSTED
+  absl::Duration starvation_bound =
+      absl::Seconds(30);  // waited for this long: next, whatever tenant and priority
+
+  bool prefix_cache = true;            // models with recurrent layers never have one
+  std::filesystem::path cache_folder;  // of the cache's file; empty: none
+  int64_t cache_file_bytes_max = 0;    // of the cache's file; at least one block if there is one
+  Speculation speculation = Speculation::kOff;
+  int64_t draft_tokens_max = 6;  // guesses a sequence and step
+  double draft_row_cost =
+      0.1;  // of one more row in the step of a single sequence, as a share of it
 };
 
-// What the engine holds now.
+// What the engine holds now, and has done since the start.
 struct EngineStats {
-  int64_t num_running = 0;
-  int64_t num_waiting = 0;
+  int64_t num_running = 0;  // sequences
+  int64_t num_waiting = 0;  // sequences
   int64_t num_blocks = 0;
-  int64_t num_free_blocks = 0;
-  int64_t num_preemptions = 0;  // since the start
-  int64_t num_steps = 0;        // since the start
+  int64_t num_free_blocks = 0;    // held by no sequence
+  int64_t num_cached_blocks = 0;  // findable in the prefix cache
+  int64_t num_file_blocks = 0;    // findable in the cache's file
+  int64_t num_preemptions = 0;
+  int64_t num_steps = 0;
+  bool has_prefix_cache = false;    // off by option, or because the model has recurrent layers
+  int64_t num_prefix_queries = 0;   // prompt tokens looked up
+  int64_t num_prefix_hits = 0;      // of them, found
+  int64_t num_draft_tokens = 0;     // guesses verified
+  int64_t num_accepted_tokens = 0;  // of them, right
 };
 
 // Thread-safe.
 class Engine {
  public:
-  // `observer` (may be null), `clock` and the tokenizer of `tokens` must outlive the engine.
-  // kInvalidArgument: an option out of range, or a cache that cannot hold one sequence of
-  // max_context_tokens.
-  static absl::StatusOr<std::unique_ptr<Engine>> Create(EngineOptions options,
-                                                        std::unique_ptr<ModelRunner> runner,
-                                                        TokenTable tokens, EngineObserver* observer,
-                                                        const Clock* clock);
+  // `draft` is the model of Speculation::kDraftModel, else null; see CheckSameTokens. `observer`
+  // (may be null), `clock` and the tokenizer of `tokens` must outlive the engine. kInvalidArgument:
+  // an option out of range, a cache that cannot hold one sequence of max_context_tokens, a draft
+  // model missing, superfluous or unfit. Otherwise as BlockFile::Create.
+  static absl::StatusOr<std::unique_ptr<Engine>> Create(
+      EngineOptions options, std::unique_ptr<ModelRunner> runner, TokenTable tokens,
+      EngineObserver* observer, const Clock* clock, std::unique_ptr<ModelRunner> draft = nullptr);
   // Stops.
   ~Engine();
 
-  // Queues a request; its answer comes through the stream, the last event always. kInvalidArgument:
-  // a parameter, an empty prompt, an id outside the vocabulary, or prompt + max_tokens beyond the
-  // context. kResourceExhausted: the queue is full. kUnavailable: draining. A request that fails
-  // later ends its stream with the status: kDeadlineExceeded, kCancelled, kUnavailable (stopped
-  // while draining), kResourceExhausted (slow reader), kInternal (the model failed).
+  // Queues a request; its answers come through the stream, the event that ends the request always.
+  // kInvalidArgument: a parameter, an empty prompt, an id outside the vocabulary, prompt +
+  // max_tokens beyond the context, or a kind of answer that the model does not give. kNotFound: no
+  // such adapter. kResourceExhausted: the queue is full. kUnavailable: draining. A request that
+  // fails later ends its stream with the status: kDeadlineExceeded, kCancelled, kUnavailable
+  // (stopped while draining), kResourceExhausted (slow reader), kInternal (the model failed).
   absl::StatusOr<std::shared_ptr<GenerationStream>> Submit(GenerationRequest request);
+
+  // Loads a LoRA adapter between two steps and returns its number for GenerationRequest::adapter.
+  // Errors: those of ModelRunner::LoadAdapter; kUnavailable: stopped.
+  absl::StatusOr<int32_t> LoadAdapter(const std::filesystem::path& folder);
+  // From now on requests for it are refused; returns once those that use it have ended and it is
+  // unloaded. kNotFound: no such adapter. kUnavailable: stopped.
+  absl::Status UnloadAdapter(int32_t adapter);
 
   // From now on Submit refuses; what was accepted goes on.
   void Drain();
@@ -76,25 +113,67 @@ class Engine {
 
  private:
   using SequenceMap = absl::flat_hash_map<SequenceId, std::unique_ptr<Sequence>>;
+  using RequestMap = absl::flat_hash_map<int64_t, std::unique_ptr<ActiveRequest>>;
+
+  struct Arrival {
+    std::unique_ptr<ActiveRequest> request;
+    std::unique_ptr<Sequence> sequence;  // its first choice
+  };
+  // A chunk of the step: which tokens, and which rows of the output are its own.
+  struct StepChunk {
+    SequenceId id;
+    Sequence* sequence;
+    int64_t num_tokens;       // without drafts
+    int64_t first_token = 0;  // in step_tokens_
+    int64_t num_rows = 0;
+    int64_t first_row = 0;
+    bool wants_hidden = false;
+  };
 
   Engine(EngineOptions options, std::unique_ptr<ModelRunner> runner, TokenTable tokens,
-         EngineObserver* observer, const Clock* clock);
-  absl::Status CheckRequest(const GenerationRequest& request) const;
+         EngineObserver* observer, const Clock* clock, std::unique_ptr<Drafter> drafter,
+         std::unique_ptr<BlockFile> file);
+  // Has the engine thread call `task` between two steps. kUnavailable: stopped.
+  absl::Status RunBetweenSteps(std::function<absl::Status()> task);
 
-  // The engine thread.
+  // --- the engine thread: engine.cc ---
   void Run();
   bool TakeInbox();
   void DropAbandoned(absl::Time now);
-  SchedulerView MakeView(absl::Time now) const;
+  void MakeView(absl::Time now);
   void Apply(const BatchPlan& plan, absl::Time now);
-  void Execute(const BatchPlan& plan);
-  absl::Status Forward(absl::Span<const PlannedChunk> chunks);
-  void ForwardEachAlone(absl::Span<const PlannedChunk> chunks);
-  void Advance(absl::Span<const PlannedChunk> chunks);
-  void Sample(Sequence& sequence, absl::Span<float> logits);
-  void Finish(SequenceId id, const absl::Status& status);
+  void Admit(absl::Span<const SequenceId> ids, absl::Time now);
+  void EndRequest(int64_t number, const absl::Status& status);
+  void Release(Sequence& sequence);
+  void Report(const ActiveRequest& request);
   void PublishStats();
   absl::Time NextWakeUp(absl::Time now) const;
+
+  // --- the prefix cache: engine_cache.cc ---
+  bool UsesCache(const Sequence& sequence) const;
+  absl::Span<const BlockHash> ChainOf(Sequence& sequence, int64_t num_blocks);
+  void LookUp(Sequence& sequence, SequenceView& view);
+  void AdoptBlocks(Sequence& sequence, int64_t num_blocks);
+  void ReadBlocks(Sequence& sequence, int64_t num_blocks);
+  void PublishBlocks(Sequence& sequence);
+
+  // --- one step: engine_step.cc ---
+  void Execute(const BatchPlan& plan);
+  void Propose(absl::Span<const PlannedChunk> chunks);
+  absl::Status Forward(absl::Span<StepChunk> chunks);
+  void ForwardEachAlone(absl::Span<StepChunk> chunks);
+  absl::Status Recompute(Sequence& sequence);
+  void Advance(absl::Span<StepChunk> chunks);
+  void Score(Sequence& sequence, const StepChunk& chunk);
+  void Answer(Sequence& sequence, const StepChunk& chunk);
+  void Verify(Sequence& sequence, const StepChunk& chunk);
+  bool Fork(Sequence& leader, absl::Span<const float> logits);
+  bool ShareBlocks(const Sequence& leader, Sequence& fork);
+  bool TakeState(Sequence& sequence);
+  // False: the sequence is no more.
+  bool Sample(Sequence& sequence, absl::Span<float> logits);
+  void FinishSequence(Sequence& sequence);
+  absl::Span<float> Row(int64_t row);
 
   const EngineOptions options_;
   const std::unique_ptr<ModelRunner> runner_;
@@ -102,24 +181,38 @@ class Engine {
   EngineObserver* const observer_;
   const Clock* const clock_;
   const std::shared_ptr<EngineBell> bell_;
+  const HashKey hash_key_;
+  AdapterTable adapters_;  // thread-safe
 
   // Of the engine thread alone.
+  std::unique_ptr<Drafter> drafter_;       // null: no speculation
+  const std::unique_ptr<BlockFile> file_;  // null: none
   BlockPool pool_;
   TenantLedger ledger_;
+  RequestMap requests_;
   SequenceMap sequences_;
   std::vector<SequenceId> running_, waiting_;
-  std::vector<float> logits_;
+  std::vector<int32_t> free_states_;  // slots of recurrent state
+  SchedulerView view_;
+  absl::flat_hash_map<SequenceId, PrefixMatch>
+      matches_;  // of waiting ones, in blocks of both tiers
+  std::vector<StepChunk> step_chunks_;
+  std::vector<int32_t> step_tokens_;
+  std::vector<RunnerChunk> batch_;
+  RunnerOutput output_;
+  std::vector<float> fork_row_;
   kernels::SamplingScratch scratch_;
   StepReport step_;
-  int64_t num_preemptions_ = 0;
-  int64_t num_steps_ = 0;
+  EngineStats counts_;  // what is counted from the start
 
   mutable absl::Mutex mu_;
-  std::vector<std::unique_ptr<Sequence>> inbox_ ABSL_GUARDED_BY(mu_);
+  std::vector<Arrival> inbox_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::function<void()>> controls_ ABSL_GUARDED_BY(mu_);
   EngineStats stats_ ABSL_GUARDED_BY(mu_);
   int64_t num_submitted_ ABSL_GUARDED_BY(mu_) = 0;
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
 
   std::thread thread_;
 };

@@ -1,19 +1,23 @@
 // File: serving/engine/generation_stream.h
 //
-// One answer on its way from the engine thread to its reader. Unread pieces are merged, so memory
-// is bounded by the tokens pending, and the engine stops computing for a reader that is too far
-// behind.
+// The answers to one request on their way from the engine thread to their reader. Unread pieces of
+// a choice are merged, so memory is bounded by the tokens pending, and the engine stops computing
+// for a reader that is too far behind.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "serving/engine/generation.h"
 
 namespace oneai::serving {
+
+// Makes of `event` and the one that follows it in the same choice a single event.
+void AppendEvent(GenerationEvent& event, GenerationEvent next);
 
 // Wakes the engine thread. Outlives the engine in the streams that hold it. Thread-safe.
 class EngineBell {
@@ -34,7 +38,8 @@ class GenerationStream {
   GenerationStream(std::shared_ptr<EngineBell> bell, int64_t pending_tokens_max);
 
   // --- reader ---
-  // Everything unread, as one event; nullopt when there is nothing. After the last event: nullopt.
+  // Everything unread of one choice, as one event; nullopt when there is nothing. The one that
+  // ends the request comes last; after it: nullopt.
   std::optional<GenerationEvent> Take();
   // As Take, but waits for something.
   GenerationEvent Wait();
@@ -52,12 +57,16 @@ class GenerationStream {
 
  private:
   std::optional<GenerationEvent> TakeLocked(bool& was_full) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void MergeLocked(GenerationEvent event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool FullLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const std::shared_ptr<EngineBell> bell_;
   const int64_t pending_tokens_max_;
   mutable absl::Mutex mu_;
-  std::optional<GenerationEvent> pending_ ABSL_GUARDED_BY(mu_);
+  // At most one a choice, in the order in which they came.
+  std::vector<GenerationEvent> pending_ ABSL_GUARDED_BY(mu_);
+  int64_t num_pending_tokens_ ABSL_GUARDED_BY(mu_) = 0;
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;
   std::function<void()> on_ready_ ABSL_GUARDED_BY(mu_);
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
 };

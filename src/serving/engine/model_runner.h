@@ -5,10 +5,14 @@
 // deterministic fake.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 
 namespace oneai::serving {
@@ -23,22 +27,63 @@ struct RunnerChunk {
   int64_t prompt_tokens = 0;
   int32_t adapter = -1;
   int32_t state_slot = 0;
+  // Also the final-normed hidden state of the chunk's last token; num_logit_rows is 0 then.
+  bool wants_hidden = false;
+};
+
+struct RunnerOutput {
+  std::vector<float> logits;  // [rows, output_dim]: the wanted rows of the chunks, in order
+  std::vector<float> hidden;  // [chunks with wants_hidden, hidden_size], in order
 };
 
 // Thread-compatible.
 class ModelRunner {
  public:
   virtual ~ModelRunner() = default;
-  virtual int64_t vocab_size() const = 0;
+  virtual int64_t vocab_size() const = 0;  // token ids it takes
+  // Width of a row of logits: vocab_size, or the labels of a classifier.
+  virtual int64_t output_dim() const { return vocab_size(); }
+  virtual bool generates_text() const { return true; }
+  virtual int64_t hidden_size() const { return 0; }  // 0: gives no hidden states
   virtual int64_t num_blocks() const = 0;
   virtual int64_t block_tokens() const = 0;
+  // Of models with recurrent layers: sequences whose state it can hold. 0: no such layers. The keys
+  // and values of a token then say nothing without the state, so blocks are not reused.
+  virtual int64_t num_state_slots() const { return 0; }
+  // Blocks of prompts of different salts are not interchangeable although their tokens are equal
+  // (Qwen-1 sets its rotary base by the length of the prompt).
+  virtual uint64_t PrefixSalt(int64_t prompt_tokens) const {
+    (void)prompt_tokens;
+    return 0;
+  }
 
-  // Writes the chunks' keys and values and `logits` [rows, vocab_size]: the wanted rows of the
-  // chunks, in order.
-  // Computing a chunk again after a failure is safe. May throw; the engine treats that as
-  // kInternal.
-  virtual absl::Status Forward(absl::Span<const RunnerChunk> chunks,
-                               std::vector<float>& logits) = 0;
+  // Writes the chunks' keys and values and `output`. Computing a chunk again after a failure is
+  // safe, except for recurrent state. May throw; the engine treats that as kInternal. A row's bits
+  // depend on its sequence's tokens alone: not on the other chunks, nor on how its tokens were cut
+  // into chunks.
+  virtual absl::Status Forward(absl::Span<const RunnerChunk> chunks, RunnerOutput& output) = 0;
+
+  // Copies the keys and values of a block, or the recurrent state of a slot.
+  virtual void CopyBlock(int32_t from, int32_t to) = 0;
+  virtual void CopyState(int32_t from, int32_t to) {
+    (void)from;
+    (void)to;
+  }
+  // A block as bytes, for a cache outside of the device; empty: it cannot be had.
+  virtual absl::Span<std::byte> BlockBytes(int32_t block) {
+    (void)block;
+    return {};
+  }
+
+  // Reads a PEFT LoRA adapter and numbers it. Errors: those of the loader.
+  virtual absl::StatusOr<int32_t> LoadAdapter(const std::filesystem::path& folder) {
+    return absl::UnimplementedError(
+        absl::StrCat("this model takes no LoRA adapters; ", folder.string(), " was not loaded"));
+  }
+  // No chunk uses it any more.
+  virtual absl::Status UnloadAdapter(int32_t adapter) {
+    return absl::NotFoundError(absl::StrCat("adapter ", adapter, " is not loaded"));
+  }
 };
 
 }  // namespace oneai::serving

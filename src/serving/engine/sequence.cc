@@ -1,48 +1,73 @@
 #include "serving/engine/sequence.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/status.h"
 
 namespace oneai::serving {
+namespace {
 
-Sequence::Sequence(SequenceId id, int64_t arrival, GenerationRequest r, const TokenTable& tokens,
-                   std::shared_ptr<GenerationStream> stream, absl::Time submitted)
-    : id(id),
-      arrival(arrival),
-      request(std::move(r)),
-      stream(std::move(stream)),
-      submitted(submitted),
-      tokens(request.prompt),
-      sampler_(request.sampling, request.prompt, tokens.end_ids, tokens.num_tokens),
-      stops_(request.sampling.stop,
-             request.sampling.include_stop ? StopText::kKeep : StopText::kDrop) {
-  if (tokens.tokenizer != nullptr) {
-    characters_.emplace(*tokens.tokenizer, models::SpecialText::kSkip);
+SamplingSettings SettingsOfChoice(SamplingSettings settings, int32_t choice) {
+  settings.seed = SeedOfChoice(settings.seed, choice);
+  return settings;
+}
+
+}  // namespace
+
+Sequence::Sequence(ActiveRequest& owner, int32_t choice, const TokenTable& table,
+                   int64_t draft_tokens_max)
+    : owner(owner),
+      choice(choice),
+      id(IdOfChoice(owner.number, choice)),
+      tokens(owner.request.prompt),
+      draft_length(draft_tokens_max),
+      sampler_(SettingsOfChoice(owner.request.sampling, choice), owner.request.prompt,
+               table.end_ids, table.num_tokens),
+      stops_(owner.request.sampling.stop,
+             owner.request.sampling.include_stop ? StopText::kKeep : StopText::kDrop),
+      num_tokens_known_(table.num_tokens) {
+  if (table.tokenizer != nullptr) {
+    characters_.emplace(*table.tokenizer, models::SpecialText::kSkip);
   }
 }
 
 absl::StatusOr<bool> Sequence::AddToken(absl::Span<float> logits,
                                         kernels::SamplingScratch& scratch) {
+  const int32_t num_top = owner.request.sampling.logprobs;
+  const bool wants_log_probs = num_top >= 0 || owner.chooses_best();
+  if (wants_log_probs) raw_logits_.assign(logits.begin(), logits.end());
   ASSIGN_OR_RETURN(const int32_t token, sampler_.Sample(logits, scratch));
-  tokens.push_back(token);
   GenerationEvent event;
-  event.token_ids.push_back(token);
-  if (sampler_.IsEnd(token)) {
-    finish_reason_ = FinishReason::kStop;
-  } else {
-    if (characters_.has_value()) event.text = Filter(characters_->Push(token));
-    if (finish_reason_ == FinishReason::kNone &&
-        sampler_.num_generated() >= request.sampling.max_tokens) {
-      finish_reason_ = FinishReason::kLength;
-    }
+  event.choice = choice;
+  event.prompt_logprobs = std::exchange(prompt_log_probs_, {});
+  if (wants_log_probs) {
+    TokenLogProbs log_probs = LogProbsOf(raw_logits_, token, num_top, num_tokens_known_);
+    if (owner.chooses_best()) owner.log_prob_sums[choice] += log_probs.chosen;
+    if (num_top >= 0) event.logprobs.push_back(std::move(log_probs));
   }
-  stream->Push(std::move(event));
+  Accept(token, event);
+  owner.Push(std::move(event));
   return finish_reason_ != FinishReason::kNone;
 }
 
+void Sequence::Accept(int32_t token, GenerationEvent& event) {
+  tokens.push_back(token);
+  ++owner.usage.num_completion_tokens;
+  event.token_ids.push_back(token);
+  if (sampler_.IsEnd(token)) {
+    finish_reason_ = FinishReason::kStop;
+    return;
+  }
+  if (characters_.has_value()) event.text += Filter(characters_->Push(token));
+  if (finish_reason_ == FinishReason::kNone &&
+      sampler_.num_generated() >= owner.request.sampling.max_tokens) {
+    finish_reason_ = FinishReason::kLength;
+  }
+}
+
 std::string Sequence::Filter(std::string text) {
-  if (sampler_.num_generated() < request.sampling.min_tokens) return text;
+  if (sampler_.num_generated() < owner.request.sampling.min_tokens) return text;
   StopMatcher::Result result = stops_.Append(text);
   if (!result.matched.empty()) {
     stop_string_ = std::move(result.matched);
@@ -51,38 +76,70 @@ std::string Sequence::Filter(std::string text) {
   return std::move(result.text);
 }
 
-void Sequence::Finish(const absl::Status& status) {
+void Sequence::ScorePrompt(int64_t position, absl::Span<const float> rows, int64_t width) {
+  const int32_t num_top = owner.request.sampling.prompt_logprobs;
+  for (; !rows.empty(); rows.remove_prefix(width), ++position) {
+    if (position != num_scored_ || prompt_is_scored()) continue;  // computed again
+    prompt_log_probs_.push_back(
+        LogProbsOf(rows.first(width), tokens[position + 1], num_top, num_tokens_known_));
+    ++num_scored_;
+  }
+}
+
+void Sequence::SetValues(std::vector<float> values) {
+  values_ = std::move(values);
+  finish_reason_ = FinishReason::kStop;
+}
+
+GenerationEvent Sequence::LastEvent() {
   GenerationEvent event;
-  if (!status.ok()) {
-    finish_reason_ = absl::IsCancelled(status) ? FinishReason::kCancelled : FinishReason::kError;
-    event.status = status;
-  } else if (stop_string_.empty()) {
+  event.choice = choice;
+  if (stop_string_.empty() && owner.request.kind == RequestKind::kText) {
     if (characters_.has_value()) event.text = Filter(characters_->Finish());
     if (stop_string_.empty()) event.text += stops_.Flush();
   }
+  event.prompt_logprobs = std::exchange(prompt_log_probs_, {});
+  event.values = std::move(values_);
   event.finish_reason = finish_reason_;
-  event.ends_request = true;
   event.stop_string = stop_string_;
-  event.usage = Usage();
-  stream->Push(std::move(event));
+  return event;
 }
 
 SequenceView Sequence::View() const {
   SequenceView view;
   view.id = id;
-  view.tenant = tenant;
-  view.priority = request.priority;
-  view.arrival = arrival;
-  view.deadline = request.deadline;
-  view.paused = paused_since != absl::InfiniteFuture();
+  view.tenant = owner.tenant;
+  view.priority = owner.request.priority;
+  view.arrival = static_cast<int64_t>(id);
+  view.deadline = owner.request.deadline;
+  view.paused = owner.paused_since != absl::InfiniteFuture();
   view.resumed = resumed;
   view.num_tokens = static_cast<int64_t>(tokens.size());
   view.num_computed = num_computed;
+  view.submitted = owner.submitted;
   return view;
 }
 
-TokenUsage Sequence::Usage() const {
-  return {static_cast<int64_t>(request.prompt.size()), sampler_.num_generated()};
+absl::Span<const BlockHash> Sequence::Chain(const HashKey& key, const BlockHash& scope,
+                                            int64_t block_tokens, int64_t num_blocks) {
+  for (int64_t i = static_cast<int64_t>(chain_.size()); i < num_blocks; ++i) {
+    chain_.push_back(
+        HashBlock(key, i == 0 ? scope : chain_.back(),
+                  absl::MakeConstSpan(tokens).subspan(i * block_tokens, block_tokens)));
+  }
+  return absl::MakeConstSpan(chain_).first(num_blocks);
+}
+
+void Sequence::TrimDrafts() {
+  const auto bad = std::find_if(drafts.begin(), drafts.end(),
+                                [this](int32_t id) { return id < 0 || id >= num_tokens_known_; });
+  drafts.erase(bad, drafts.end());
+}
+
+void Sequence::Reset() {
+  num_computed = 0;
+  num_published = 0;
+  drafts.clear();
 }
 
 }  // namespace oneai::serving

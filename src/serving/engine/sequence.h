@@ -1,6 +1,6 @@
 // File: serving/engine/sequence.h
 //
-// A request inside the engine: its tokens so far, how the next is chosen, and how tokens become
+// One answer inside the engine: its tokens so far, how the next is chosen, and how tokens become
 // text.
 #pragma once
 
@@ -12,11 +12,12 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "models/tokenizer/tokenizer.h"
-#include "serving/engine/engine_observer.h"
+#include "serving/engine/drafter.h"
 #include "serving/engine/generation.h"
-#include "serving/engine/generation_stream.h"
+#include "serving/engine/request.h"
 #include "serving/sampling/token_sampler.h"
 #include "serving/scheduler/batch_plan.h"
+#include "serving/scheduler/block_hash.h"
 #include "serving/text/stop_matcher.h"
 
 namespace oneai::serving {
@@ -28,51 +29,81 @@ struct TokenTable {
   const models::Tokenizer* tokenizer = nullptr;  // null: tokens only, no text and no stop strings
 };
 
+// Most answers of a request.
+inline constexpr int32_t kChoicesMax = 64;
+
+inline SequenceId IdOfChoice(int64_t request_number, int32_t choice) {
+  return SequenceId{request_number * kChoicesMax + choice};
+}
+
 // Thread-compatible; used on the engine thread.
 class Sequence {
  public:
-  // `tokens` must outlive the sequence.
-  Sequence(SequenceId id, int64_t arrival, GenerationRequest request, const TokenTable& tokens,
-           std::shared_ptr<GenerationStream> stream, absl::Time submitted);
+  // Answer `choice` of `owner`; both `owner` and `tokens` must outlive it. Begins with the prompt.
+  Sequence(ActiveRequest& owner, int32_t choice, const TokenTable& tokens,
+           int64_t draft_tokens_max);
 
-  // Chooses the next token from a row of logits (overwritten), adds it and pushes what may be
-  // shown. The last event is pushed by Finish, not here. Returns true when the answer is complete.
+  // Chooses the next token from a row of logits (overwritten), adds it, and pushes what may be
+  // shown. The last event is that of LastEvent. Returns true when the answer is complete.
   // kInternal: see TokenSampler.
   absl::StatusOr<bool> AddToken(absl::Span<float> logits, kernels::SamplingScratch& scratch);
-  // Pushes the last event. `status` not OK: kCancelled for code kCancelled, else kError; otherwise
-  // how AddToken ended.
-  void Finish(const absl::Status& status);
+  // Takes the rows of logits [rows, width] of the computed prompt tokens from `position` on.
+  void ScorePrompt(int64_t position, absl::Span<const float> rows, int64_t width);
+  // The answer to kHidden and kScores: completes it.
+  void SetValues(std::vector<float> values);
+  // Completes an answer of no tokens (max_tokens 0).
+  void EndAfterPrompt() { finish_reason_ = FinishReason::kLength; }
+  // What is left to show, once the answer is complete.
+  GenerationEvent LastEvent();
 
   SequenceView View() const;
   // The next `num_tokens` that are not computed.
   absl::Span<const int32_t> NextTokens(int64_t num_tokens) const {
     return absl::MakeConstSpan(tokens).subspan(num_computed, num_tokens);
   }
-  TokenUsage Usage() const;
-  FinishReason finish_reason() const { return finish_reason_; }
+  // Names of the first `num_blocks` blocks of `block_tokens` tokens each; all must be full.
+  absl::Span<const BlockHash> Chain(const HashKey& key, const BlockHash& scope,
+                                    int64_t block_tokens, int64_t num_blocks);
+  // Drops guesses from the first one on that cannot be right.
+  void TrimDrafts();
+  // Its blocks are gone: everything is to be computed again.
+  void Reset();
 
+  bool prompt_is_scored() const { return num_scored_ >= num_prompt() - 1; }
+  bool wants_prompt_scores() const {
+    return choice == 0 && owner.request.sampling.prompt_logprobs >= 0 && !prompt_is_scored();
+  }
+  int64_t num_prompt() const { return owner.usage.num_prompt_tokens; }
+  const TokenSampler& sampler() const { return sampler_; }
+
+  ActiveRequest& owner;
+  const int32_t choice;
   const SequenceId id;
-  const int64_t arrival;
-  const GenerationRequest request;
-  const std::shared_ptr<GenerationStream> stream;
-  const absl::Time submitted;
 
-  int64_t tenant = 0;  // index in the ledger
   std::vector<int32_t> tokens;
   int64_t num_computed = 0;
+  int64_t num_published = 0;  // blocks that the prefix cache knows
   bool resumed = false;
-  absl::Time admitted = absl::InfiniteFuture();  // first time
-  absl::Time first_token = absl::InfiniteFuture();
+  int32_t state_slot = -1;
   absl::Time last_token = absl::InfiniteFuture();
-  absl::Time paused_since = absl::InfiniteFuture();  // the reader is behind since then
+  std::vector<int32_t> drafts;  // guesses of this step
+  DraftLength draft_length;
 
  private:
+  // Adds an output token to `event`; may set finish_reason_.
+  void Accept(int32_t token, GenerationEvent& event);
   // Passes text through the stop strings; may set finish_reason_.
   std::string Filter(std::string text);
 
   TokenSampler sampler_;
   std::optional<models::StreamDecoder> characters_;
   StopMatcher stops_;
+  const int64_t num_tokens_known_;
+  std::vector<BlockHash> chain_;
+  std::vector<float> raw_logits_;  // reused
+  std::vector<TokenLogProbs> prompt_log_probs_;
+  int64_t num_scored_ = 0;  // prompt tokens whose next one has its log-probability
+  std::vector<float> values_;
   FinishReason finish_reason_ = FinishReason::kNone;
   std::string stop_string_;
 };

@@ -3,6 +3,8 @@
 // answer.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <functional>
 #include <stdexcept>
 #include <utility>
@@ -17,6 +19,7 @@ struct FakeRunnerOptions {
   int64_t vocab_size = 259;
   int64_t num_blocks = 64;
   int64_t block_tokens = 4;
+  int64_t num_state_slots = 0;  // > 0: as a model with recurrent layers
   // The token that follows `context`. Default: a hash of it.
   std::function<int32_t(const std::vector<int32_t>& context)> next;
 };
@@ -58,7 +61,8 @@ class FakeRunner final : public ModelRunner {
   explicit FakeRunner(FakeRunnerOptions options, StepGate* gate = nullptr)
       : options_(std::move(options)),
         gate_(gate),
-        cache_(options_.num_blocks * options_.block_tokens, -1) {
+        cache_(options_.num_blocks * options_.block_tokens, -1),
+        states_(options_.num_state_slots) {
     if (!options_.next) {
       options_.next = [](const std::vector<int32_t>& context) {
         uint64_t h = 14695981039346656037u;
@@ -71,27 +75,49 @@ class FakeRunner final : public ModelRunner {
   int64_t num_blocks() const override { return options_.num_blocks; }
   int64_t block_tokens() const override { return options_.block_tokens; }
 
-  absl::Status Forward(absl::Span<const RunnerChunk> chunks, std::vector<float>& logits) override {
+  int64_t hidden_size() const override { return 2; }
+  int64_t num_state_slots() const override { return options_.num_state_slots; }
+
+  absl::Status Forward(absl::Span<const RunnerChunk> chunks, RunnerOutput& output) override {
     if (gate_ != nullptr) gate_->Pass();
-    logits.clear();
+    output.logits.clear();
+    output.hidden.clear();
     for (const RunnerChunk& chunk : chunks) {
+      num_computed_ += static_cast<int64_t>(chunk.token_ids.size());
       for (size_t i = 0; i < chunk.token_ids.size(); ++i) {
         if (chunk.token_ids[i] == kPoisonToken) return absl::InternalError("poison");
         if (chunk.token_ids[i] == kThrowToken) throw std::runtime_error("thrown poison");
         cache_.at(Slot(chunk, chunk.start + i)) = chunk.token_ids[i];
+        AdvanceState(chunk, i);
       }
-      if (chunk.num_logit_rows == 0) continue;
-      std::vector<int32_t> context;
       const int64_t end = chunk.start + static_cast<int64_t>(chunk.token_ids.size());
-      for (int64_t p = 0; p < end; ++p) context.push_back(cache_.at(Slot(chunk, p)));
-      logits.resize(logits.size() + options_.vocab_size, 0.0f);
-      logits[logits.size() - options_.vocab_size + options_.next(context)] = 10.0f;
-      for (int32_t id : {kPoisonToken, kThrowToken}) {
-        logits[logits.size() - options_.vocab_size + id] = -1e9f;  // never sampled
+      for (int64_t e = end - chunk.num_logit_rows + 1; e <= end; ++e) {
+        AppendRow(Context(chunk, e), chunk.adapter, output.logits);
+      }
+      if (chunk.wants_hidden) {
+        const std::vector<int32_t> context = Context(chunk, end);
+        output.hidden.push_back(static_cast<float>(context.size()));
+        output.hidden.push_back(static_cast<float>(options_.next(context)));
       }
     }
     return absl::OkStatus();
   }
+  void CopyBlock(int32_t from, int32_t to) override {
+    const absl::Span<std::byte> source = BlockBytes(from);
+    std::copy(source.begin(), source.end(), BlockBytes(to).begin());
+  }
+  void CopyState(int32_t from, int32_t to) override { states_.at(to) = states_.at(from); }
+  absl::Span<std::byte> BlockBytes(int32_t block) override {
+    const size_t num_bytes = options_.block_tokens * sizeof(int32_t);
+    return {reinterpret_cast<std::byte*>(cache_.data()) + block * num_bytes, num_bytes};
+  }
+  absl::StatusOr<int32_t> LoadAdapter(const std::filesystem::path& folder) override {
+    if (folder.empty()) return absl::NotFoundError("no such adapter");
+    return num_adapters_++;
+  }
+  absl::Status UnloadAdapter(int32_t) override { return absl::OkStatus(); }
+  // Tokens computed since the start. Read it while the engine is idle.
+  int64_t num_computed() const { return num_computed_; }
 
  private:
   int64_t Slot(const RunnerChunk& chunk, int64_t position) const {
@@ -99,9 +125,36 @@ class FakeRunner final : public ModelRunner {
            position % options_.block_tokens;
   }
 
+  std::vector<int32_t> Context(const RunnerChunk& chunk, int64_t end) const {
+    if (options_.num_state_slots > 0 &&
+        end == static_cast<int64_t>(chunk.start) + static_cast<int64_t>(chunk.token_ids.size())) {
+      return states_.at(chunk.state_slot);  // what a recurrent layer would remember
+    }
+    std::vector<int32_t> context;
+    for (int64_t p = 0; p < end; ++p) context.push_back(cache_.at(Slot(chunk, p)));
+    return context;
+  }
+  void AdvanceState(const RunnerChunk& chunk, size_t i) {
+    if (options_.num_state_slots == 0) return;
+    std::vector<int32_t>& state = states_.at(chunk.state_slot);
+    if (chunk.start == 0 && i == 0) state.clear();
+    state.push_back(chunk.token_ids[i]);
+  }
+  void AppendRow(const std::vector<int32_t>& context, int32_t adapter,
+                 std::vector<float>& logits) const {
+    logits.resize(logits.size() + options_.vocab_size, 0.0f);
+    float* const row = logits.data() + logits.size() - options_.vocab_size;
+    row[options_.next(context)] = 10.0f;
+    if (adapter >= 0) row['A' + adapter] = 20.0f;
+    for (int32_t id : {kPoisonToken, kThrowToken}) row[id] = -1e9f;  // never sampled
+  }
+
   FakeRunnerOptions options_;
   StepGate* const gate_;
   std::vector<int32_t> cache_;
+  std::vector<std::vector<int32_t>> states_;
+  int32_t num_adapters_ = 0;
+  int64_t num_computed_ = 0;
 };
 
 }  // namespace oneai::serving
