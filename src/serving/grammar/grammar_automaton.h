@@ -11,7 +11,7 @@
 
 namespace oneai::serving {
 
-// Reading a rule and going on after it. `callee` is the rule's first state; the text goes on in
+// Reads a rule and goes on after it: `callee` is the rule's first state, and the text goes on in
 // `resume` of the caller when the rule has ended.
 struct GrammarCall {
   int32_t callee;
@@ -48,6 +48,8 @@ class GrammarAutomaton {
   bool IsExit(int32_t state) const {
     return (flags_[state] & (kFinal | kCalls | kBytes)) == kFinal;
   }
+  // The only byte that can follow in the rule itself, or -1: none, or several.
+  int32_t OnlyByte(int32_t state) const { return only_byte_[state]; }
   // States of one class allow the same tokens: no text of a token's length tells them apart.
   int32_t MaskClass(int32_t state) const { return mask_class_[state]; }
   int64_t num_mask_classes() const { return num_mask_classes_; }
@@ -65,6 +67,7 @@ class GrammarAutomaton {
   std::vector<uint8_t> flags_;
   std::vector<GrammarCall> calls_;
   std::vector<int32_t> call_begin_;  // [num_states + 1]
+  std::vector<int16_t> only_byte_;
   std::vector<int32_t> mask_class_;
   int64_t num_mask_classes_ = 0;
   int32_t call_depth_max_ = 0;

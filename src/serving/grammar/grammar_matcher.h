@@ -18,6 +18,8 @@
 
 namespace oneai::serving {
 
+struct StateMask;  // mask_cache.h
+
 // How many accepted tokens Rollback can take back.
 inline constexpr int64_t kRollbackTokensMax = 256;
 
@@ -66,12 +68,13 @@ class GrammarMatcher {
   const CompiledGrammar& grammar() const { return *grammar_; }
 
  private:
-  struct Snapshot {  // before a token
-    int64_t num_items;
-    int64_t num_nodes;
+  struct Snapshot {      // before a token
+    int64_t first_item;  // in history_
+    int64_t num_nodes;   // of the arena
     bool finished;
   };
   bool FillFromCache(absl::Span<uint64_t> allowed);
+  bool AllowSuffixes(const StateMask& mask, int32_t stack, absl::Span<uint64_t> allowed);
   void FillByWalk(absl::Span<uint64_t> allowed);
   void PushSnapshot();
 
@@ -82,6 +85,8 @@ class GrammarMatcher {
   std::vector<Snapshot> snapshots_;
   int64_t num_accepted_ = 0;
   bool finished_ = false;
+  std::vector<StackItem> scratch_;
+  std::vector<size_t> depth_begin_;
 };
 
 }  // namespace oneai::serving

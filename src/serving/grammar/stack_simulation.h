@@ -58,9 +58,10 @@ class StackSimulation {
   // already in `out` from `begin` on are not repeated.
   void Enter(int32_t state, int32_t stack, std::vector<StackItem>& out, size_t begin);
 
-  // Appends to `out` the items after `byte` from out[from, to). The order is a function of the
-  // items, so that two runs over the same bytes drop the same ones when there are too many.
-  void Step(size_t from, size_t to, uint8_t byte, std::vector<StackItem>& out);
+  // Appends to `items` where the text stands after `byte` if it stood in items[from, to). The order
+  // is a function of the items, so that two runs over the same bytes drop the same ones when there
+  // are too many.
+  void Step(size_t from, size_t to, uint8_t byte, std::vector<StackItem>& items);
 
   // Items were dropped since construction: see kStackItemsMax and GrammarLimits::call_depth_max.
   bool dropped() const { return dropped_; }

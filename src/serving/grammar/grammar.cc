@@ -1,0 +1,81 @@
+#include "serving/grammar/grammar.h"
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "serving/grammar/automaton_builder.h"
+#include "serving/grammar/ebnf_parser.h"
+#include "serving/grammar/expression.h"
+#include "serving/grammar/json_schema.h"
+#include "serving/grammar/mask_cache.h"
+#include "serving/grammar/regex_parser.h"
+
+namespace oneai::serving {
+namespace {
+
+absl::StatusOr<Grammar> ParseChoices(const std::vector<std::string>& choices) {
+  if (choices.empty()) return absl::InvalidArgumentError("the list of choices is empty");
+  Grammar grammar;
+  std::vector<ExprId> ways;
+  for (const std::string& choice : choices) ways.push_back(grammar.pool.Bytes(choice));
+  grammar.start = grammar.pool.AddRule("choice");
+  const ExprId body = grammar.pool.Alternate(std::move(ways));
+  grammar.pool.rule(grammar.start).body = body;
+  return grammar;
+}
+
+absl::StatusOr<Grammar> ParseRegexGrammar(const std::string& text, const GrammarLimits& limits) {
+  Grammar grammar;
+  RegexOptions options;
+  options.nesting_max = limits.source_nesting_max;
+  ASSIGN_OR_RETURN(const ExprId body, ParseRegex(text, options, grammar.pool));
+  grammar.start = grammar.pool.AddRule("regular expression");
+  grammar.pool.rule(grammar.start).body = body;
+  return grammar;
+}
+
+absl::StatusOr<Grammar> ParseGrammar(const GrammarSpec& spec, const GrammarLimits& limits) {
+  switch (spec.kind) {
+    case GrammarSpec::Kind::kJsonObject:
+      return JsonObjectGrammar(spec.whitespace);
+    case GrammarSpec::Kind::kJsonSchema:
+      return ParseJsonSchema(spec.text, spec.whitespace, limits);
+    case GrammarSpec::Kind::kRegex:
+      return ParseRegexGrammar(spec.text, limits);
+    case GrammarSpec::Kind::kChoice:
+      return ParseChoices(spec.choices);
+    case GrammarSpec::Kind::kEbnf:
+      return ParseEbnf(spec.text, limits);
+  }
+  return absl::InternalError("unknown kind of grammar");
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const CompiledGrammar>> CompiledGrammar::Compile(
+    const GrammarSpec& spec, std::shared_ptr<const TokenVocabulary> vocabulary,
+    const GrammarLimits& limits) {
+  int64_t num_bytes = static_cast<int64_t>(spec.text.size());
+  for (const std::string& choice : spec.choices) num_bytes += static_cast<int64_t>(choice.size());
+  if (num_bytes > limits.source_bytes_max) {
+    return absl::InvalidArgumentError(absl::StrCat("the grammar has ", num_bytes,
+                                                   " bytes, of at most ", limits.source_bytes_max));
+  }
+  ASSIGN_OR_RETURN(const Grammar grammar, ParseGrammar(spec, limits));
+  std::shared_ptr<CompiledGrammar> compiled(new CompiledGrammar);
+  ASSIGN_OR_RETURN(compiled->automaton_,
+                   BuildAutomaton(grammar, limits, vocabulary->token_bytes_max()));
+  compiled->vocabulary_ = std::move(vocabulary);
+  compiled->masks_ = std::make_unique<MaskCache>(*compiled->automaton_, *compiled->vocabulary_,
+                                                 limits.mask_bytes_max);
+  compiled->masks_->Warm(limits.warm_steps_max);
+  return compiled;
+}
+
+CompiledGrammar::~CompiledGrammar() = default;
+
+int64_t CompiledGrammar::num_bytes() const { return automaton_->num_bytes() + masks_->num_bytes(); }
+
+}  // namespace oneai::serving

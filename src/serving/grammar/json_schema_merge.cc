@@ -1,0 +1,192 @@
+#include "serving/grammar/json_schema_merge.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace oneai::serving {
+namespace {
+
+using models::OrderedJson;
+
+class Merger {
+ public:
+  Merger(ResolveRef resolve) : resolve_(resolve) {}
+
+  absl::StatusOr<OrderedJson> Merge(const OrderedJson& a, const OrderedJson& b,
+                                    const std::string& path, int nesting_left) {
+    if (nesting_left <= 0)
+      return Error(path, "allOf and $ref are nested too deeply to be taken together");
+    if (a.is_boolean()) return a.get<bool>() ? b : a;
+    if (b.is_boolean()) return b.get<bool>() ? a : b;
+    if (!a.is_object() || !b.is_object())
+      return Error(path, "a schema must be an object or a boolean");
+    if (a.contains("$ref")) return MergeRef(a, b, path, nesting_left);
+    if (b.contains("$ref")) return MergeRef(b, a, path, nesting_left);
+    OrderedJson out = a;
+    for (const auto& [key, value] : b.items()) {
+      if (key == "properties" || key == "additionalProperties") continue;
+      if (!out.contains(key)) {
+        out[key] = value;
+      } else if (out[key] != value && !IsAnnotation(key)) {
+        RETURN_IF_ERROR(MergeKeyword(key, value, path, nesting_left, out[key]));
+      }
+    }
+    RETURN_IF_ERROR(MergeProperties(a, b, path, nesting_left, out));
+    return out;
+  }
+
+ private:
+  static absl::Status Error(const std::string& path, absl::string_view message) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": ", message));
+  }
+
+  absl::StatusOr<OrderedJson> MergeRef(const OrderedJson& with_ref, const OrderedJson& other,
+                                       const std::string& path, int nesting_left) {
+    if (!with_ref["$ref"].is_string()) return Error(path, "$ref must be a string");
+    ASSIGN_OR_RETURN(const OrderedJson* target, resolve_(with_ref["$ref"].get<std::string>()));
+    OrderedJson rest = with_ref;
+    rest.erase("$ref");
+    ASSIGN_OR_RETURN(const OrderedJson joined, Merge(*target, rest, path, nesting_left - 1));
+    return Merge(joined, other, path, nesting_left - 1);
+  }
+
+  absl::Status MergeKeyword(const std::string& key, const OrderedJson& value,
+                            const std::string& path, int nesting_left, OrderedJson& out) {
+    if (key == "type") return MergeType(value, path, out);
+    if (key == "required" && out.is_array() && value.is_array()) {
+      for (const OrderedJson& name : value) {
+        if (std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
+      }
+      return absl::OkStatus();
+    }
+    if (key == "enum" && out.is_array() && value.is_array()) {
+      OrderedJson both = OrderedJson::array();
+      for (const OrderedJson& v : out) {
+        if (std::find(value.begin(), value.end(), v) != value.end()) both.push_back(v);
+      }
+      out = std::move(both);
+      return absl::OkStatus();
+    }
+    const bool is_low = absl::StartsWith(key, "min") || key == "exclusiveMinimum";
+    const bool is_high = absl::StartsWith(key, "max") || key == "exclusiveMaximum";
+    if ((is_low || is_high) && out.is_number() && value.is_number()) {
+      if (is_low ? value > out : value < out) out = value;
+      return absl::OkStatus();
+    }
+    if (key == "items") {
+      ASSIGN_OR_RETURN(out, Merge(out, value, absl::StrCat(path, "/items"), nesting_left - 1));
+      return absl::OkStatus();
+    }
+    if (key == "allOf" && out.is_array() && value.is_array()) {
+      out.insert(out.end(), value.begin(), value.end());
+      return absl::OkStatus();
+    }
+    return Error(path, absl::StrCat("two different '", key,
+                                    "' apply here; that is not supported: write one"));
+  }
+
+  static std::vector<std::string> Types(const OrderedJson& type) {
+    std::vector<std::string> names;
+    if (type.is_string()) names.push_back(type.get<std::string>());
+    if (type.is_array()) {
+      for (const OrderedJson& t : type) {
+        if (t.is_string()) names.push_back(t.get<std::string>());
+      }
+    }
+    return names;
+  }
+
+  static absl::Status MergeType(const OrderedJson& value, const std::string& path,
+                                OrderedJson& out) {
+    OrderedJson both = OrderedJson::array();
+    for (const std::string& a : Types(out)) {
+      for (const std::string& b : Types(value)) {
+        if (a == b) both.push_back(a);
+        if ((a == "integer" && b == "number") || (a == "number" && b == "integer"))
+          both.push_back("integer");
+      }
+    }
+    if (both.empty()) return Error(path, "the types that apply here exclude each other");
+    out = std::move(both);
+    return absl::OkStatus();
+  }
+
+  // A schema that forbids additional properties forbids those that only the other one names.
+  absl::Status MergeProperties(const OrderedJson& a, const OrderedJson& b, const std::string& path,
+                               int nesting_left, OrderedJson& out) {
+    static const OrderedJson& none = *new OrderedJson(OrderedJson::object());
+    const OrderedJson& a_properties = a.contains("properties") ? a["properties"] : none;
+    const OrderedJson& b_properties = b.contains("properties") ? b["properties"] : none;
+    if (!a_properties.is_object() || !b_properties.is_object())
+      return Error(path, "properties must be an object");
+    OrderedJson properties = OrderedJson::object();
+    auto add = [&](const OrderedJson& from, const OrderedJson& other_properties,
+                   const OrderedJson& other) -> absl::Status {
+      for (const auto& [name, schema] : from.items()) {
+        if (properties.contains(name)) continue;
+        if (other_properties.contains(name)) {
+          ASSIGN_OR_RETURN(properties[name],
+                           Merge(schema, other_properties[name],
+                                 absl::StrCat(path, "/properties/", name), nesting_left - 1));
+        } else if (other.contains("additionalProperties")) {
+          ASSIGN_OR_RETURN(properties[name],
+                           Merge(schema, other["additionalProperties"],
+                                 absl::StrCat(path, "/properties/", name), nesting_left - 1));
+        } else {
+          properties[name] = schema;
+        }
+      }
+      return absl::OkStatus();
+    };
+    RETURN_IF_ERROR(add(a_properties, b_properties, b));
+    RETURN_IF_ERROR(add(b_properties, a_properties, a));
+    if (!properties.empty() || a.contains("properties") || b.contains("properties"))
+      out["properties"] = std::move(properties);
+    if (!b.contains("additionalProperties")) return absl::OkStatus();
+    if (!a.contains("additionalProperties")) {
+      out["additionalProperties"] = b["additionalProperties"];
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(out["additionalProperties"],
+                     Merge(a["additionalProperties"], b["additionalProperties"],
+                           absl::StrCat(path, "/additionalProperties"), nesting_left - 1));
+    return absl::OkStatus();
+  }
+
+  const ResolveRef resolve_;
+};
+
+}  // namespace
+
+bool IsAnnotation(absl::string_view keyword) {
+  static constexpr absl::string_view kAnnotations[] = {
+      "title",   "description", "default",      "example",          "examples",
+      "$schema", "$id",         "$comment",     "deprecated",       "readOnly",
+      "$defs",   "definitions", "writeOnly",    "contentMediaType", "contentEncoding",
+      "id",      "$vocabulary", "discriminator"};
+  return std::find(std::begin(kAnnotations), std::end(kAnnotations), keyword) !=
+             std::end(kAnnotations) ||
+         absl::StartsWith(keyword, "x-");
+}
+
+absl::StatusOr<OrderedJson> MergeSchemas(const OrderedJson& a, const OrderedJson& b,
+                                         const std::string& path, ResolveRef resolve,
+                                         int nesting_left) {
+  return Merger(resolve).Merge(a, b, path, nesting_left);
+}
+
+int64_t CountValues(const OrderedJson& json) {
+  int64_t count = 1;
+  if (json.is_structured()) {
+    for (const OrderedJson& child : json) count += 1 + CountValues(child);
+  }
+  return count;
+}
+
+}  // namespace oneai::serving
