@@ -43,6 +43,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   }
   (void)ParseTokenizerConfig(text, "fuzz").ok();
+  if (auto spec = ParseTiktoken(text, "fuzz"); spec.ok()) (void)Tokenizer::Create(*spec).ok();
   return 0;
 }
 
@@ -50,6 +51,7 @@ FuzzSeeds MakeFuzzSeeds() {
   FuzzSeeds seeds;
   seeds.inputs = {ToTokenizerJson(TrainedSpec()),
                   ToTokenizerConfigJson(MakeTokenizerConfig(TrainedSpec(), "{{ x }}", 10)),
+                  "YQ== 0\nYg== 1\nYWI= 2\n",
                   "plain text, e\xCC\x81 \xF0\x9F\xA6\x99 lowest <|im_end|> 12\r\n  "};
   seeds.fragments = {"\"merges\":[\"l o\"]", "null",          "-1",       "99999999999",
                      "\"Sequence\"",         "\"ByteLevel\"", "[]",       "{}",

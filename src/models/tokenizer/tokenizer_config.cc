@@ -160,9 +160,16 @@ absl::StatusOr<TokenizerSpec> LoadTokenizerSpec(const std::filesystem::path& fol
     MergeAddedTokens(config, spec);
     return spec;
   }
-  if (!Exists(folder / "vocab.json") || !Exists(folder / "merges.txt"))
-    return absl::NotFoundError(absl::StrCat(
-        folder.string(), ": has neither tokenizer.json nor vocab.json and merges.txt"));
+  if (!Exists(folder / "vocab.json") || !Exists(folder / "merges.txt")) {
+    const std::filesystem::path tiktoken = folder / "qwen.tiktoken";
+    if (!Exists(tiktoken)) {
+      return absl::NotFoundError(absl::StrCat(
+          folder.string(),
+          ": has neither tokenizer.json, nor vocab.json and merges.txt, nor qwen.tiktoken"));
+    }
+    ASSIGN_OR_RETURN(std::string ranks, ReadSmallFile(tiktoken, kTokenizerFileBytesMax));
+    return ParseTiktoken(ranks, tiktoken.string());
+  }
   ASSIGN_OR_RETURN(std::string vocab, ReadSmallFile(folder / "vocab.json", kTokenizerFileBytesMax));
   ASSIGN_OR_RETURN(std::string merges,
                    ReadSmallFile(folder / "merges.txt", kTokenizerFileBytesMax));

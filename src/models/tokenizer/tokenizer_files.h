@@ -1,7 +1,7 @@
 // File: models/tokenizer/tokenizer_files.h
 //
 // The files of a tokenizer: `tokenizer.json` (huggingface/tokenizers), the older `vocab.json` +
-// `merges.txt`, and `tokenizer_config.json` (huggingface/transformers). Parsers accept what
+// `merges.txt`, Qwen-1's `qwen.tiktoken`, and `tokenizer_config.json` (huggingface/transformers). Parsers accept what
 // byte-level BPE uses and refuse everything else by name, so that no setting is silently ignored.
 #pragma once
 
@@ -27,6 +27,11 @@ absl::StatusOr<TokenizerSpec> ParseVocabAndMerges(absl::string_view vocab_json,
                                                   absl::string_view merges_txt,
                                                   const TokenizerConfig& config,
                                                   absl::string_view what);
+
+// Parses `qwen.tiktoken` (Qwen-1): ranks without merges, and control tokens whose ids follow.
+// InvalidArgument: a line that is no rank, ranks out of order, a token that repeats, is longer than
+// 1 KiB, or is not made of two better ones.
+absl::StatusOr<TokenizerSpec> ParseTiktoken(absl::string_view text, absl::string_view what);
 
 absl::StatusOr<TokenizerConfig> ParseTokenizerConfig(absl::string_view json,
                                                      absl::string_view what);

@@ -5,6 +5,7 @@
 #include <random>
 #include <sstream>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -296,6 +297,41 @@ TEST(UnicodeTextTest, IllFormedTextIsReplacedByMaximalSubparts) {
   EXPECT_EQ(IncompleteTailBytes("a\xF0\x9F\xA6\x99"), 0u);
   EXPECT_EQ(IncompleteTailBytes("\x80\x80"), 0u);
   EXPECT_EQ(IncompleteTailBytes("a\xE0\x80"), 0u);  // can no longer become a character
+}
+
+// The Qwen2 vocabulary as Qwen-1 spells it: its ids are the ranks.
+std::string QwenRanks() {
+  std::vector<std::pair<TokenId, std::string>> tokens;
+  for (const auto& [spelled, id] : Qwen().spec().vocab)
+    tokens.emplace_back(id, *UnspellBytes(spelled));
+  std::sort(tokens.begin(), tokens.end());
+  std::string text;
+  for (const auto& [id, bytes] : tokens)
+    absl::StrAppend(&text, absl::Base64Escape(bytes), " ", id, "\n");
+  return text;
+}
+
+TEST(TiktokenTest, RanksImplyTheMergesThatTheLaterFilesSpellOut) {
+  ASSERT_OK_AND_ASSIGN(const TokenizerSpec spec, ParseTiktoken(QwenRanks(), "qwen.tiktoken"));
+  EXPECT_EQ(spec.vocab.size(), 151643u);
+  EXPECT_EQ(spec.merges, Qwen().spec().merges);
+  EXPECT_EQ(spec.added_tokens.front().content, "<|endoftext|>");
+  EXPECT_EQ(spec.added_tokens.front().id, 151643);
+  EXPECT_EQ(spec.added_tokens.back().content, "<|extra_204|>");
+  EXPECT_EQ(spec.added_tokens.back().id, 151850);
+}
+
+TEST(TiktokenTest, RefusesWhatIsNoRankFile) {
+  const auto refused = [](const std::string& text, const char* problem) {
+    EXPECT_THAT(ParseTiktoken(text, "f"),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(problem)));
+  };
+  refused("YQ==", "line 1: must be a token in base64");
+  refused("YQ== 1\n", "has rank 1 where 0 is next");
+  refused("YQ== 0\nYQ== 1\n", "rank 1 has an earlier rank");
+  refused("YQ== 0\nYmM= 1\n", "rank 1 is not made of two better ones");
+  refused("!!!! 0\n", "base64");
+  refused(absl::StrCat(absl::Base64Escape(std::string(1025, 'a')), " 0\n"), "1025 bytes");
 }
 
 }  // namespace
