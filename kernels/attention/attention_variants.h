@@ -1,18 +1,17 @@
-// The functions behind AttentionVariants(), and where a position of a sequence lies in the cache.
+// The functions behind AttentionVariants(), and where a sequence's positions lie.
 #pragma once
 
 #include "kernels/attention/attention.h"
 
 namespace oneai::kernels {
 
-// Offset in elements of (position, kv head) of `sequence` in cache.k and cache.v.
-inline int64_t KvOffset(const AttentionArgs& args, int64_t sequence, int64_t position,
-                        int64_t kv_head) {
-  const KvCacheView& c = args.cache;
-  const int64_t block =
-      args.block_table[sequence * args.block_table_stride + position / c.block_tokens];
-  return block * c.block_stride +
-         (position % c.block_tokens * c.num_kv_heads + kv_head) * c.head_dim;
+// head_dim up to whole steps of every unit.
+inline int64_t PaddedHeadDim(const AttentionArgs& args) {
+  return (args.cache.head_dim + 31) / 32 * 32;
+}
+
+inline int64_t GroupSize(const AttentionArgs& args) {
+  return args.num_heads / args.cache.num_kv_heads;
 }
 
 // Position of query row `token` in its sequence.
@@ -25,8 +24,20 @@ inline int64_t FirstVisible(const AttentionArgs& args, int64_t position) {
   return args.window > 0 && position >= args.window ? position - args.window + 1 : 0;
 }
 
+// First chunk that the task's first row sees: where its partial results begin.
+inline int64_t FirstChunk(const AttentionArgs& args, const AttentionTask& task) {
+  return FirstVisible(args, QueryPosition(args, task.sequence, task.token_begin)) / kAttentionChunk;
+}
+
+// Behind the last chunk that the task's last row sees.
+inline int64_t EndChunk(const AttentionArgs& args, const AttentionTask& task) {
+  return QueryPosition(args, task.sequence, task.token_end - 1) / kAttentionChunk + 1;
+}
+
 void AttentionRef(const AttentionArgs& args, const AttentionTask& task, std::byte* scratch);
 void AttentionAvx2(const AttentionArgs& args, const AttentionTask& task, std::byte* scratch);
 void AttentionAvx512(const AttentionArgs& args, const AttentionTask& task, std::byte* scratch);
+void AttentionAvx512Bf16(const AttentionArgs& args, const AttentionTask& task, std::byte* scratch);
+void AttentionAmxBf16(const AttentionArgs& args, const AttentionTask& task, std::byte* scratch);
 
 }  // namespace oneai::kernels
