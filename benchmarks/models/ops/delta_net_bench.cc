@@ -40,13 +40,14 @@ struct Layer {
         head(kValueHeads, 0.5f),
         tails(num_layers * num_sequences * (kKernel - 1) * kConvWidth),
         states(num_layers * num_sequences * kState, 0.01f) {
-    for (int64_t s = 0; s <= num_sequences; ++s) {
-      seq_start.push_back(static_cast<int32_t>(s * length));
-      if (s < num_sequences) slot.push_back(static_cast<int32_t>(s));
+    for (int64_t s = 0; s < num_sequences; ++s) {
+      const auto slot = static_cast<int32_t>(s);
+      runs.push_back(
+          {static_cast<int32_t>(s * length), static_cast<int32_t>((s + 1) * length), slot, slot});
     }
   }
 
-  int64_t num_sequences() const { return static_cast<int64_t>(slot.size()); }
+  int64_t num_sequences() const { return static_cast<int64_t>(runs.size()); }
 
   CausalConvArgs Conv(int64_t layer) {
     return {.x = mixed.data(),
@@ -54,9 +55,8 @@ struct Layer {
             .weight = weight.data(),
             .channels = kConvWidth,
             .kernel_size = kKernel,
-            .seq_start = seq_start.data(),
-            .slot = slot.data(),
-            .num_sequences = num_sequences(),
+            .runs = runs.data(),
+            .num_runs = num_sequences(),
             .tail = &tails[layer * num_sequences() * (kKernel - 1) * kConvWidth],
             .slot_stride = (kKernel - 1) * kConvWidth};
   }
@@ -80,9 +80,8 @@ struct Layer {
             .beta = beta.data(),
             .out = out.data(),
             .out_stride = kValues,
-            .seq_start = seq_start.data(),
-            .slot = slot.data(),
-            .num_sequences = num_sequences(),
+            .runs = runs.data(),
+            .num_runs = num_sequences(),
             .state = &states[layer * num_sequences() * kState],
             .slot_stride = kState,
             .num_key_heads = kKeyHeads,
@@ -104,7 +103,7 @@ struct Layer {
   }
 
   int64_t num_tokens, layers;
-  std::vector<int32_t> seq_start, slot;
+  std::vector<RecurrentRun> runs;
   std::vector<float> mixed, gates, z, out, g, beta, weight, norm, head, tails, states;
 };
 
@@ -121,7 +120,7 @@ struct Runner {
   }
   void Rule(const DeltaRuleArgs& args) const {
     ctx.threads().ParallelFor(
-        args.num_value_heads * args.num_sequences,
+        args.num_value_heads * args.num_runs,
         [&](int64_t begin, int64_t end, int) { fns.delta_rule(args, begin, end); });
   }
   void Norm(const GatedRmsNormArgs& args) const {
