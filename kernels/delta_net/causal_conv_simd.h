@@ -17,34 +17,45 @@ struct CausalConvStrips {
   static constexpr int64_t kStrip = 256;
 
   static void Run(const CausalConvArgs& args, int64_t channel_begin, int64_t channel_end) {
-    for (int64_t s = 0; s < args.num_sequences; ++s) {
+    for (int64_t r = 0; r < args.num_runs; ++r) {
       for (int64_t c = channel_begin; c < channel_end; c += kStrip) {
-        Strip(args, s, c, std::min(kStrip, channel_end - c));
+        Strip(args, args.runs[r], c, std::min(kStrip, channel_end - c));
       }
     }
   }
 
  private:
-  static void Strip(const CausalConvArgs& args, int64_t sequence, int64_t channel, int64_t width) {
-    const int64_t history = args.kernel_size - 1;
-    const int64_t num_tokens = args.seq_start[sequence + 1] - args.seq_start[sequence];
-    float* x = args.x + args.seq_start[sequence] * args.x_stride + channel;
-    float* tail = args.tail + args.slot[sequence] * args.slot_stride + channel;
-    // The input `t` tokens after the sequence's first, which is in the tail for t < 0.
+  static void Strip(const CausalConvArgs& args, const RecurrentRun& run, int64_t channel,
+                    int64_t width) {
+    const int64_t history = args.kernel_size - 1, num_tokens = run.end - run.begin;
+    float* x = args.x + run.begin * args.x_stride + channel;
+    float before[(kConvKernelMax - 1) * kStrip], after[(kConvKernelMax - 1) * kStrip];
+    if (run.from == kZeroState) {
+      std::memset(before, 0, sizeof(before));
+    } else {
+      const float* tail = args.tail + run.from * args.slot_stride + channel;
+      CopyRows(tail, args.channels, before, kStrip, history, width);
+    }
+    // The input `t` tokens after the run's first, which is in the tail for t < 0.
     auto input = [&](int64_t t) {
-      return t >= 0 ? x + t * args.x_stride : tail + (t + history) * args.channels;
+      return t >= 0 ? x + t * args.x_stride : before + (t + history) * kStrip;
     };
-    float next_tail[(kConvKernelMax - 1) * kStrip];
     for (int64_t j = 0; j < history; ++j) {
-      std::memcpy(next_tail + j * kStrip, input(num_tokens - history + j), width * sizeof(float));
+      std::memcpy(after + j * kStrip, input(num_tokens - history + j), width * sizeof(float));
     }
     const float* rows[kConvKernelMax];
     for (int64_t t = num_tokens - 1; t >= 0; --t) {
       for (int64_t j = 0; j <= history; ++j) rows[j] = input(t - history + j);
       OneToken(args, rows, channel, width, x + t * args.x_stride);
     }
-    for (int64_t j = 0; j < history; ++j) {
-      std::memcpy(tail + j * args.channels, next_tail + j * kStrip, width * sizeof(float));
+    CopyRows(after, kStrip, args.tail + run.to * args.slot_stride + channel, args.channels, history,
+             width);
+  }
+
+  static void CopyRows(const float* from, int64_t from_stride, float* to, int64_t to_stride,
+                       int64_t num_rows, int64_t width) {
+    for (int64_t j = 0; j < num_rows; ++j) {
+      std::memcpy(to + j * to_stride, from + j * from_stride, width * sizeof(float));
     }
   }
 

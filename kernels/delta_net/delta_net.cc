@@ -31,7 +31,7 @@ void GateRows(const DeltaGatesArgs& args, int64_t token_begin, int64_t token_end
 }  // namespace
 
 void CausalConvSilu(const CausalConvArgs& args, KernelContext& ctx) {
-  if (args.num_sequences == 0) return;
+  if (args.num_runs == 0) return;
   const int64_t items = (args.channels + kConvChannelsPerItem - 1) / kConvChannelsPerItem;
   ctx.threads().ParallelFor(items, [&](int64_t begin, int64_t end, int) {
     Fns().causal_conv(args, begin * kConvChannelsPerItem,
@@ -47,7 +47,7 @@ void DeltaGates(const DeltaGatesArgs& args, KernelContext& ctx) {
 
 void DeltaRule(const DeltaRuleArgs& args, KernelContext& ctx) {
   ctx.threads().ParallelFor(
-      args.num_value_heads * args.num_sequences,
+      args.num_value_heads * args.num_runs,
       [&](int64_t begin, int64_t end, int) { Fns().delta_rule(args, begin, end); });
 }
 

@@ -44,13 +44,17 @@ void OneToken(const DeltaRuleArgs& args, int64_t head, int64_t token, float* sta
 
 void CausalConvRef(const CausalConvArgs& args, int64_t channel_begin, int64_t channel_end) {
   const int64_t history = args.kernel_size - 1;
-  for (int64_t s = 0; s < args.num_sequences; ++s) {
-    float* x = args.x + args.seq_start[s] * args.x_stride;
-    float* tail = args.tail + args.slot[s] * args.slot_stride;
-    const int64_t num_tokens = args.seq_start[s + 1] - args.seq_start[s];
+  for (int64_t r = 0; r < args.num_runs; ++r) {
+    const RecurrentRun& run = args.runs[r];
+    float* x = args.x + run.begin * args.x_stride;
+    const float* before = args.tail + run.from * args.slot_stride;
+    float* after = args.tail + run.to * args.slot_stride;
+    const int64_t num_tokens = run.end - run.begin;
     for (int64_t c = channel_begin; c < channel_end; ++c) {
       std::vector<float> in;
-      for (int64_t j = 0; j < history; ++j) in.push_back(tail[j * args.channels + c]);
+      for (int64_t j = 0; j < history; ++j) {
+        in.push_back(run.from == kZeroState ? 0.0f : before[j * args.channels + c]);
+      }
       for (int64_t t = 0; t < num_tokens; ++t) in.push_back(x[t * args.x_stride + c]);
       for (int64_t t = 0; t < num_tokens; ++t) {
         double sum = 0;
@@ -59,19 +63,17 @@ void CausalConvRef(const CausalConvArgs& args, int64_t channel_begin, int64_t ch
         }
         x[t * args.x_stride + c] = static_cast<float>(Silu(sum));
       }
-      for (int64_t j = 0; j < history; ++j) tail[j * args.channels + c] = in[num_tokens + j];
+      for (int64_t j = 0; j < history; ++j) after[j * args.channels + c] = in[num_tokens + j];
     }
   }
 }
 
 void DeltaRuleRef(const DeltaRuleArgs& args, int64_t item_begin, int64_t item_end) {
   for (int64_t item = item_begin; item < item_end; ++item) {
-    const int64_t head = item / args.num_sequences, s = item % args.num_sequences;
-    float* state =
-        args.state + args.slot[s] * args.slot_stride + head * args.key_dim * args.value_dim;
-    for (int64_t t = args.seq_start[s]; t < args.seq_start[s + 1]; ++t) {
-      OneToken(args, head, t, state);
-    }
+    const int64_t head = item / args.num_runs;
+    const RecurrentRun& run = args.runs[item % args.num_runs];
+    float* state = OpenState(args, run, head);
+    for (int64_t t = run.begin; t < run.end; ++t) OneToken(args, head, t, state);
   }
 }
 

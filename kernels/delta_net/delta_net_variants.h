@@ -14,9 +14,9 @@ inline constexpr int64_t kConvChannelsPerItem = 64;
 
 // One thread's part of each op.
 struct DeltaNetFns {
-  // Channels [begin, end) of every sequence.
+  // Channels [begin, end) of every run.
   void (*causal_conv)(const CausalConvArgs& args, int64_t channel_begin, int64_t channel_end);
-  // Items [begin, end) of num_value_heads * num_sequences, head by head: a long sequence among
+  // Items [begin, end) of num_value_heads * num_runs, head by head: a long run among
   // short ones is then shared by all threads.
   void (*delta_rule)(const DeltaRuleArgs& args, int64_t item_begin, int64_t item_end);
   // Tokens [begin, end).

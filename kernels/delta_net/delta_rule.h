@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/delta_net/recurrent_state_view.h"
 #include "kernels/thread_pool/kernel_context.h"
 
 namespace oneai::kernels {
@@ -49,9 +50,9 @@ void DeltaGates(const DeltaGatesArgs& args, KernelContext& ctx);
 //   v          [num_tokens, num_value_heads, value_dim] float32, tokens `token_stride` apart
 //   g, beta    [num_tokens, num_value_heads] float32
 //   out        [num_tokens, num_value_heads, value_dim] float32, tokens `out_stride` apart
-//   seq_start  [num_sequences + 1], slot [num_sequences] distinct: as in causal_conv.h
+//   runs       sequences' parts, and the slots they read and write
 //   state      slot s at state + s * slot_stride: [num_value_heads] matrices S of key_dim *
-//              value_dim floats (DeltaStateIndex), read and replaced; zeros at a sequence's start
+//              value_dim floats (DeltaStateIndex)
 // key_dim <= kDeltaKeyDimMax; num_value_heads is a multiple of num_key_heads.
 struct DeltaRuleArgs {
   const float* q = nullptr;
@@ -62,9 +63,8 @@ struct DeltaRuleArgs {
   const float* beta = nullptr;
   float* out = nullptr;
   int64_t out_stride = 0;
-  const int32_t* seq_start = nullptr;
-  const int32_t* slot = nullptr;
-  int64_t num_sequences = 0;
+  const RecurrentRun* runs = nullptr;
+  int64_t num_runs = 0;
   float* state = nullptr;
   int64_t slot_stride = 0;
   int64_t num_key_heads = 0;
@@ -73,9 +73,20 @@ struct DeltaRuleArgs {
   int64_t value_dim = 0;
 };
 
+// The matrix of `head` in the slot that `run` writes, with what it starts from.
+inline float* OpenState(const DeltaRuleArgs& args, const RecurrentRun& run, int64_t head) {
+  const int64_t size = args.key_dim * args.value_dim;
+  float* state = args.state + run.to * args.slot_stride + head * size;
+  if (run.from == kZeroState) {
+    std::fill_n(state, size, 0.0f);
+  } else if (run.from != run.to) {
+    std::copy_n(args.state + run.from * args.slot_stride + head * size, size, state);
+  }
+  return state;
+}
+
 // Float32, token by token, sums over key_dim in ascending order: the bits of a token's output and
-// of S depend neither on the other sequences nor on where the tokens were cut into calls. No
-// sequences: no-op.
+// of S depend neither on the other runs nor on where the tokens were cut into runs. No runs: no-op.
 void DeltaRule(const DeltaRuleArgs& args, KernelContext& ctx);
 
 }  // namespace oneai::kernels

@@ -21,11 +21,11 @@ struct DeltaRuleColumns {
 
   static void Run(const DeltaRuleArgs& args, int64_t item_begin, int64_t item_end) {
     for (int64_t item = item_begin; item < item_end; ++item) {
-      const int64_t head = item / args.num_sequences, s = item % args.num_sequences;
-      float* state =
-          args.state + args.slot[s] * args.slot_stride + head * args.key_dim * args.value_dim;
-      for (int64_t t = args.seq_start[s]; t < args.seq_start[s + 1]; t += kTile) {
-        RunTile(args, head, t, std::min<int64_t>(kTile, args.seq_start[s + 1] - t), state);
+      const int64_t head = item / args.num_runs;
+      const RecurrentRun& run = args.runs[item % args.num_runs];
+      float* state = OpenState(args, run, head);
+      for (int64_t t = run.begin; t < run.end; t += kTile) {
+        RunTile(args, head, t, std::min<int64_t>(kTile, run.end - t), state);
       }
     }
   }

@@ -29,27 +29,50 @@ const std::vector<float>& CpuDeltaNet::Taps(int layer, const std::vector<float>&
   return taps;
 }
 
+void CpuDeltaNet::Recur(float* qkvz, const std::vector<float>& taps,
+                        absl::Span<const kernels::RecurrentRun> runs,
+                        const kernels::RecurrentStateView& state) {
+  const DeltaNetConfig& c = config_.delta_net;
+  const int64_t row = c.conv_width() + c.value_width();
+  const auto num_runs = static_cast<int64_t>(runs.size());
+  kernels::CausalConvSilu({.x = qkvz,
+                           .x_stride = row,
+                           .weight = taps.data(),
+                           .channels = c.conv_width(),
+                           .kernel_size = c.conv_kernel,
+                           .runs = runs.data(),
+                           .num_runs = num_runs,
+                           .tail = state.tail,
+                           .slot_stride = state.slot_stride},
+                          context_);
+  kernels::DeltaRule({.q = qkvz,
+                      .k = qkvz + c.key_width(),
+                      .v = qkvz + 2 * c.key_width(),
+                      .token_stride = row,
+                      .g = g_.data(),
+                      .beta = beta_.data(),
+                      .out = out_.data(),
+                      .out_stride = c.value_width(),
+                      .runs = runs.data(),
+                      .num_runs = num_runs,
+                      .state = state.state,
+                      .slot_stride = state.slot_stride,
+                      .num_key_heads = c.num_key_heads,
+                      .num_value_heads = c.num_value_heads,
+                      .key_dim = c.key_dim,
+                      .value_dim = c.value_dim},
+                     context_);
+}
+
 float* CpuDeltaNet::Run(int layer, float* qkvz, const float* ba, const DeltaNetVectors& weights,
                         const DeltaNetStep& step) {
   const DeltaNetConfig& c = config_.delta_net;
-  const int64_t num_tokens = step.seq_start.back(), heads = c.num_value_heads;
-  const auto num_sequences = static_cast<int64_t>(step.state_slots.size());
+  const int64_t num_tokens = step.num_tokens, heads = c.num_value_heads;
   const int64_t row = c.conv_width() + c.value_width();
   float* g = AtLeast(g_, num_tokens * heads);
   float* beta = AtLeast(beta_, num_tokens * heads);
   float* out = AtLeast(out_, num_tokens * c.value_width());
   float* gated = AtLeast(gated_, num_tokens * c.value_width());
-  kernels::CausalConvSilu({.x = qkvz,
-                           .x_stride = row,
-                           .weight = Taps(layer, weights.conv).data(),
-                           .channels = c.conv_width(),
-                           .kernel_size = c.conv_kernel,
-                           .seq_start = step.seq_start.data(),
-                           .slot = step.state_slots.data(),
-                           .num_sequences = num_sequences,
-                           .tail = step.state.tail,
-                           .slot_stride = step.state.slot_stride},
-                          context_);
   kernels::DeltaGates({.b = ba,
                        .a = ba + heads,
                        .in_stride = 2 * heads,
@@ -60,24 +83,10 @@ float* CpuDeltaNet::Run(int layer, float* qkvz, const float* ba, const DeltaNetV
                        .num_tokens = num_tokens,
                        .num_heads = heads},
                       context_);
-  kernels::DeltaRule({.q = qkvz,
-                      .k = qkvz + c.key_width(),
-                      .v = qkvz + 2 * c.key_width(),
-                      .token_stride = row,
-                      .g = g,
-                      .beta = beta,
-                      .out = out,
-                      .out_stride = c.value_width(),
-                      .seq_start = step.seq_start.data(),
-                      .slot = step.state_slots.data(),
-                      .num_sequences = num_sequences,
-                      .state = step.state.state,
-                      .slot_stride = step.state.slot_stride,
-                      .num_key_heads = c.num_key_heads,
-                      .num_value_heads = heads,
-                      .key_dim = c.key_dim,
-                      .value_dim = c.value_dim},
-                     context_);
+  const std::vector<float>& taps = Taps(layer, weights.conv);
+  for (int64_t i = 0; i < step.recurrent.num_rounds(); ++i) {
+    Recur(qkvz, taps, step.recurrent.round(i), step.state);
+  }
   kernels::GatedRmsNorm({.x = out,
                          .x_stride = c.value_width(),
                          .z = qkvz + c.conv_width(),

@@ -11,6 +11,7 @@
 #include "kernels/delta_net/recurrent_state_view.h"
 #include "kernels/thread_pool/kernel_context.h"
 #include "models/config/model_config.h"
+#include "models/ops/recurrent_step.h"
 
 namespace oneai::models {
 
@@ -24,8 +25,8 @@ struct DeltaNetVectors {
 
 // The step's sequences, and the state of the layer at hand.
 struct DeltaNetStep {
-  absl::Span<const int32_t> seq_start;    // [num_sequences + 1]
-  absl::Span<const int32_t> state_slots;  // [num_sequences], distinct
+  int64_t num_tokens = 0;
+  const RecurrentStep& recurrent;
   kernels::RecurrentStateView state;
 };
 
@@ -58,6 +59,11 @@ class CpuDeltaNet {
   // The convolution's weights as the kernel reads them, [conv_kernel, conv_width]; transposed when
   // a layer first runs.
   const std::vector<float>& Taps(int layer, const std::vector<float>& conv);
+
+  // The convolution and the recurrence over the runs of one round.
+  void Recur(float* qkvz, const std::vector<float>& taps,
+             absl::Span<const kernels::RecurrentRun> runs,
+             const kernels::RecurrentStateView& state);
 
   const ModelConfig& config_;
   kernels::KernelContext& context_;

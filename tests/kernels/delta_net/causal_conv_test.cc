@@ -14,7 +14,10 @@ struct ConvCase {
       : channels(num_channels), kernel_size(kernel), stride(num_channels + 5) {
     for (const int64_t n : lengths) seq_start.push_back(seq_start.back() + static_cast<int32_t>(n));
     const auto count = static_cast<int32_t>(lengths.size());
-    for (int32_t i = 0; i < count; ++i) slot.push_back(count - i);
+    for (int32_t i = 0; i < count; ++i) {
+      slot.push_back(count - i);
+      runs.push_back({seq_start[i], seq_start[i + 1], slot[i], slot[i]});
+    }
     slot_stride = (kernel - 1) * channels + 2;
     x = RandomFloats(seq_start.back() * stride + 1, 21);
     weight = RandomFloats(kernel * channels + 1, 22);
@@ -27,15 +30,15 @@ struct ConvCase {
             .weight = weight.data() + 1,
             .channels = channels,
             .kernel_size = kernel_size,
-            .seq_start = seq_start.data(),
-            .slot = slot.data(),
-            .num_sequences = static_cast<int64_t>(slot.size()),
+            .runs = runs.data(),
+            .num_runs = static_cast<int64_t>(runs.size()),
             .tail = tail.data(),
             .slot_stride = slot_stride};
   }
 
   int64_t channels, kernel_size, stride, slot_stride;
   std::vector<int32_t> seq_start{0}, slot;
+  std::vector<RecurrentRun> runs;
   std::vector<float> x, weight, tail;
 };
 
@@ -95,19 +98,40 @@ TEST(CausalConvTest, BitsDependNeitherOnChunksNorOnTheBatch) {
     fns.causal_conv(whole.args(), 0, kChannels);
     for (const int64_t piece : {1, 2, 3, 5}) {
       ConvCase pieces = before;
-      for (size_t s = 0; s < pieces.slot.size(); ++s) {
-        for (int64_t t = pieces.seq_start[s]; t < pieces.seq_start[s + 1]; t += piece) {
-          const int32_t bounds[2] = {
-              0, static_cast<int32_t>(std::min<int64_t>(piece, pieces.seq_start[s + 1] - t))};
+      for (const RecurrentRun& all : pieces.runs) {
+        for (int64_t t = all.begin; t < all.end; t += piece) {
+          RecurrentRun run = all;
+          run.begin = static_cast<int32_t>(t);
+          run.end = static_cast<int32_t>(std::min<int64_t>(all.end, t + piece));
           CausalConvArgs a = pieces.args();
-          a.x += t * a.x_stride;
-          a.seq_start = bounds, a.slot = &pieces.slot[s], a.num_sequences = 1;
+          a.runs = &run, a.num_runs = 1;
           fns.causal_conv(a, 0, kChannels);
         }
       }
       ASSERT_EQ(pieces.x, whole.x) << piece;
       ASSERT_EQ(pieces.tail, whole.tail) << piece;
     }
+  });
+}
+
+TEST(CausalConvTest, ARunMayStartFromZerosOrFromAnotherSlot) {
+  constexpr int64_t kChannels = 20;
+  ForEachDeltaNetVariant([&](const DeltaNetFns& fns) {
+    ConvCase in_place(kChannels, 4, {2, 6});
+    const int64_t n = 3 * kChannels;
+    const auto slot_at = [&](ConvCase& c, int32_t slot) { return &c.tail[slot * c.slot_stride]; };
+    std::fill_n(slot_at(in_place, 1), n, 0.0f);  // the second sequence's
+    ConvCase moved = in_place;
+    const ConvCase before = moved;
+    moved.runs[0].to = 0;
+    moved.runs[1].from = kZeroState;
+    fns.causal_conv(in_place.args(), 0, kChannels);
+    fns.causal_conv(moved.args(), 0, kChannels);
+    EXPECT_EQ(moved.x, in_place.x);
+    EXPECT_TRUE(std::equal(slot_at(moved, 0), slot_at(moved, 0) + n, slot_at(in_place, 2)));
+    EXPECT_TRUE(std::equal(slot_at(moved, 1), slot_at(moved, 1) + n, slot_at(in_place, 1)));
+    EXPECT_TRUE(
+        std::equal(slot_at(moved, 2), slot_at(moved, 2) + n, &before.tail[2 * before.slot_stride]));
   });
 }
 

@@ -40,7 +40,10 @@ struct DeltaCase {
   DeltaCase(const DeltaShape& s, const std::vector<int64_t>& lengths, uint64_t seed) : shape(s) {
     for (const int64_t n : lengths) seq_start.push_back(seq_start.back() + static_cast<int32_t>(n));
     const auto count = static_cast<int32_t>(lengths.size());
-    for (int32_t i = 0; i < count; ++i) slot.push_back(2 * (count - i) - 1);
+    for (int32_t i = 0; i < count; ++i) {
+      slot.push_back(2 * (count - i) - 1);
+      runs.push_back({seq_start[i], seq_start[i + 1], slot[i], slot[i]});
+    }
     mixed = RandomFloats(num_tokens() * mixed_stride() + 1, seed);
     g = RandomFloats(num_tokens() * s.value_heads, seed + 1);
     for (float& x : g) x = x > 1.0f ? -30.0f * x : -0.2f * std::abs(x);
@@ -66,9 +69,8 @@ struct DeltaCase {
             .beta = beta.data(),
             .out = out.data(),
             .out_stride = out_stride(),
-            .seq_start = seq_start.data(),
-            .slot = slot.data(),
-            .num_sequences = num_sequences(),
+            .runs = runs.data(),
+            .num_runs = num_sequences(),
             .state = state.data(),
             .slot_stride = slot_stride(),
             .num_key_heads = shape.key_heads,
@@ -79,6 +81,7 @@ struct DeltaCase {
 
   DeltaShape shape;
   std::vector<int32_t> seq_start{0}, slot;
+  std::vector<RecurrentRun> runs;
   std::vector<float> mixed, g, beta, state, out;
 };
 

@@ -119,18 +119,15 @@ TEST(DeltaRuleTest, TouchesOnlyItsSlotsAndOutputs) {
   });
 }
 
-// Runs the tokens of `c` in pieces of at most `piece`, all sequences of a piece in one call.
+// Runs the tokens of `c` in pieces of at most `piece`.
 void RunInPieces(DeltaCase& c, const DeltaNetFns& fns, int64_t piece) {
-  const DeltaRuleArgs whole = c.args();
-  for (int64_t s = 0; s < c.num_sequences(); ++s) {
-    for (int64_t t = c.seq_start[s]; t < c.seq_start[s + 1]; t += piece) {
-      const int32_t bounds[2] = {
-          0, static_cast<int32_t>(std::min<int64_t>(piece, c.seq_start[s + 1] - t))};
-      DeltaRuleArgs a = whole;
-      a.q += t * a.token_stride, a.k += t * a.token_stride, a.v += t * a.token_stride;
-      a.g += t * a.num_value_heads, a.beta += t * a.num_value_heads;
-      a.out += t * a.out_stride;
-      a.seq_start = bounds, a.slot = &c.slot[s], a.num_sequences = 1;
+  for (const RecurrentRun& whole : c.runs) {
+    for (int64_t t = whole.begin; t < whole.end; t += piece) {
+      RecurrentRun run = whole;
+      run.begin = static_cast<int32_t>(t);
+      run.end = static_cast<int32_t>(std::min<int64_t>(whole.end, t + piece));
+      DeltaRuleArgs a = c.args();
+      a.runs = &run, a.num_runs = 1;
       fns.delta_rule(a, 0, a.num_value_heads);
     }
   }
@@ -150,6 +147,29 @@ TEST(DeltaRuleTest, BitsDependNeitherOnChunksNorOnTheBatch) {
       }
     });
   }
+}
+
+TEST(DeltaRuleTest, ARunMayStartFromZerosOrFromAnotherSlot) {
+  const DeltaShape shape = {1, 2, 9, 70};
+  ForEachDeltaNetVariant([&](const DeltaNetFns& fns) {
+    DeltaCase in_place(shape, {20, 5}, 18);
+    const auto slot_at = [&](DeltaCase& c, int32_t slot) {
+      return &c.state[slot * c.slot_stride()];
+    };
+    std::fill_n(slot_at(in_place, 1), shape.state(), 0.0f);  // the second sequence's
+    DeltaCase moved = in_place;
+    moved.runs[0].to = 2;
+    moved.runs[1].from = kZeroState, moved.runs[1].to = 0;
+    const DeltaCase before = moved;
+    fns.delta_rule(in_place.args(), 0, 4);
+    fns.delta_rule(moved.args(), 0, 4);
+    EXPECT_EQ(moved.out, in_place.out);
+    const int64_t n = shape.state();
+    EXPECT_TRUE(std::equal(slot_at(moved, 2), slot_at(moved, 2) + n, slot_at(in_place, 3)));
+    EXPECT_TRUE(std::equal(slot_at(moved, 0), slot_at(moved, 0) + n, slot_at(in_place, 1)));
+    EXPECT_TRUE(std::equal(slot_at(moved, 3), slot_at(moved, 3) + n,
+                           &before.state[3 * before.slot_stride()]));
+  });
 }
 
 TEST(DeltaRuleTest, BitsDoNotDependOnThreads) {
