@@ -58,17 +58,19 @@ class CpuModelRunner final : public ModelRunner {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ModelRunner>> NewCpuModelRunner(
-    std::unique_ptr<models::CpuModel> model, models::ComputeDtype dtype, int64_t kv_cache_bytes) {
+    std::unique_ptr<models::CpuModel> model, const CpuRunnerOptions& options) {
   const models::ModelConfig& config = model->config();
-  const int64_t block_bytes = models::PagedKvCache::BlockBytes(config, kBlockTokens, dtype);
-  const int64_t num_blocks = kv_cache_bytes / block_bytes;
+  const int64_t block_bytes =
+      models::PagedKvCache::BlockBytes(config, kBlockTokens, options.kv_cache);
+  const int64_t num_blocks = options.kv_cache_bytes / block_bytes;
   if (num_blocks < 1) {
-    return absl::InvalidArgumentError(absl::StrCat("kv_cache_bytes is ", kv_cache_bytes,
+    return absl::InvalidArgumentError(absl::StrCat("kv_cache_bytes is ", options.kv_cache_bytes,
                                                    "; one block of ", kBlockTokens,
                                                    " tokens of this model takes ", block_bytes));
   }
-  ASSIGN_OR_RETURN(models::PagedKvCache cache,
-                   models::PagedKvCache::Create(config, num_blocks, kBlockTokens, dtype));
+  ASSIGN_OR_RETURN(
+      models::PagedKvCache cache,
+      models::PagedKvCache::Create(config, num_blocks, kBlockTokens, options.kv_cache));
   return std::make_unique<CpuModelRunner>(std::move(model), std::move(cache));
 }
 

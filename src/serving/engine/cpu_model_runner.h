@@ -16,10 +16,15 @@ namespace oneai::serving {
 // short.
 inline constexpr int64_t kBlockTokens = 16;
 
-// Takes `model` and gives it a cache of as many blocks as fit `kv_cache_bytes`, of the model's
-// compute dtype. kInvalidArgument: not one block fits.
-// kResourceExhausted: no memory.
+struct CpuRunnerOptions {
+  models::KvCacheFormat kv_cache = models::KvCacheFormat::kBf16;
+  int64_t kv_cache_bytes = 0;
+  int64_t max_sequences = 32;  // whose recurrent state is held; of models with such layers only
+};
+
+// Takes `model` and gives it a cache of as many blocks as fit kv_cache_bytes. kInvalidArgument: not
+// one block fits. kResourceExhausted: no memory.
 absl::StatusOr<std::unique_ptr<ModelRunner>> NewCpuModelRunner(
-    std::unique_ptr<models::CpuModel> model, models::ComputeDtype dtype, int64_t kv_cache_bytes);
+    std::unique_ptr<models::CpuModel> model, const CpuRunnerOptions& options);
 
 }  // namespace oneai::serving

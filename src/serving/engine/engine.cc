@@ -97,30 +97,31 @@ absl::StatusOr<std::shared_ptr<GenerationStream>> Engine::Submit(GenerationReque
     ASSIGN_OR_RETURN(edition, adapters_.Enter(adapter));
   }
   auto stream = std::make_shared<GenerationStream>(bell_, options_.pending_tokens_max);
-  absl::Status refused;
-  {
-    absl::MutexLock lock(&mu_);
-    const int64_t num_waiting = stats_.num_waiting + static_cast<int64_t>(inbox_.size());
-    if (draining_) {
-      refused = absl::UnavailableError("this replica is draining; ask another one");
-    } else if (num_waiting >= options_.max_waiting_requests) {
-      refused = absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", num_waiting,
-                                                          " requests wait, ", stats_.num_running,
-                                                          " run; retry in a second"));
-    } else {
-      auto active = std::make_unique<ActiveRequest>(num_submitted_++, std::move(request), stream,
-                                                    clock_->Now());
-      active->adapter_edition = edition;
-      auto sequence = std::make_unique<Sequence>(*active, 0, tokens_, options_.draft_tokens_max);
-      inbox_.push_back({std::move(active), std::move(sequence)});
-    }
-  }
+  // Outside the lock: a long prompt or a grammar takes its time.
+  auto active = std::make_unique<ActiveRequest>(num_submitted_.fetch_add(1), std::move(request),
+                                                stream, clock_->Now());
+  active->adapter_edition = edition;
+  auto sequence = std::make_unique<Sequence>(*active, 0, tokens_, options_.draft_tokens_max);
+  const absl::Status refused = Enqueue({std::move(active), std::move(sequence)});
   if (!refused.ok()) {
     if (adapter >= 0) adapters_.Leave(adapter);
     return refused;
   }
   bell_->Ring();
   return stream;
+}
+
+absl::Status Engine::Enqueue(Arrival arrival) {
+  absl::MutexLock lock(&mu_);
+  const int64_t num_waiting = stats_.num_waiting + static_cast<int64_t>(inbox_.size());
+  if (draining_) return absl::UnavailableError("this replica is draining; ask another one");
+  if (num_waiting >= options_.max_waiting_requests) {
+    return absl::ResourceExhaustedError(absl::StrCat("the queue is full: ", num_waiting,
+                                                     " requests wait, ", stats_.num_running,
+                                                     " run; retry in a second"));
+  }
+  inbox_.push_back(std::move(arrival));
+  return absl::OkStatus();
 }
 
 absl::Status Engine::RunBetweenSteps(std::function<absl::Status()> task) {

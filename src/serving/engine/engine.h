@@ -4,6 +4,7 @@
 // streams, step after step.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -133,6 +134,7 @@ class Engine {
   Engine(EngineOptions options, std::unique_ptr<ModelRunner> runner, TokenTable tokens,
          EngineObserver* observer, const Clock* clock, std::unique_ptr<Drafter> drafter,
          std::unique_ptr<BlockFile> file);
+  absl::Status Enqueue(Arrival arrival);
   // Has the engine thread call `task` between two steps. kUnavailable: stopped.
   absl::Status RunBetweenSteps(std::function<absl::Status()> task);
 
@@ -183,6 +185,7 @@ class Engine {
   const std::shared_ptr<EngineBell> bell_;
   const HashKey hash_key_;
   AdapterTable adapters_;  // thread-safe
+  std::atomic<int64_t> num_submitted_ = 0;
 
   // Of the engine thread alone.
   std::unique_ptr<Drafter> drafter_;       // null: no speculation
@@ -209,7 +212,6 @@ class Engine {
   std::vector<Arrival> inbox_ ABSL_GUARDED_BY(mu_);
   std::vector<std::function<void()>> controls_ ABSL_GUARDED_BY(mu_);
   EngineStats stats_ ABSL_GUARDED_BY(mu_);
-  int64_t num_submitted_ ABSL_GUARDED_BY(mu_) = 0;
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;

@@ -79,6 +79,11 @@ absl::Status CheckText(const GenerationRequest& r, int64_t max_context_tokens,
   RETURN_IF_ERROR(CheckChoices(r));
   RETURN_IF_ERROR(ValidateSampling(r.sampling));
   RETURN_IF_ERROR(ValidateTokenIds(r.sampling, runner.vocab_size()));
+  if (r.grammar != nullptr && r.grammar->vocabulary().num_tokens() > runner.output_dim()) {
+    return absl::InvalidArgumentError(absl::StrCat("the grammar was compiled for ",
+                                                   r.grammar->vocabulary().num_tokens(),
+                                                   " tokens; the model has ", runner.output_dim()));
+  }
   const int64_t num_prompt = static_cast<int64_t>(r.prompt.size());
   // Compared by subtraction: max_tokens may be as large as an int64.
   if (r.sampling.max_tokens > max_context_tokens - num_prompt) {

@@ -196,15 +196,13 @@ void Engine::Verify(Sequence& sequence, const StepChunk& chunk) {
   };
   counts_.num_draft_tokens += num_drafts;
   for (int64_t next = 0;;) {
-    if (!Sample(sequence, Row(last_row + next))) {
-      counts_.num_accepted_tokens += next;
-      return;
-    }
+    if (!Sample(sequence, Row(last_row + next))) return;
+    const int64_t num_counted = next;
     next = static_cast<int64_t>(sequence.tokens.size()) - num_known;
+    counts_.num_accepted_tokens += std::min(next, num_right()) - num_counted;
     if (num_right() < next) break;
   }
   sequence.num_computed = num_known + num_right();
-  counts_.num_accepted_tokens += num_right();
   if (num_drafts > 0) sequence.draft_length.Record(num_drafts, num_right());
   PublishBlocks(sequence);
 }

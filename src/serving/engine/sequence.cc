@@ -1,6 +1,7 @@
 #include "serving/engine/sequence.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "base/status.h"
@@ -22,13 +23,18 @@ Sequence::Sequence(ActiveRequest& owner, int32_t choice, const TokenTable& table
       id(IdOfChoice(owner.number, choice)),
       tokens(owner.request.prompt),
       draft_length(draft_tokens_max),
+      table_(table),
       sampler_(SettingsOfChoice(owner.request.sampling, choice), owner.request.prompt,
                table.end_ids, table.num_tokens),
       stops_(owner.request.sampling.stop,
-             owner.request.sampling.include_stop ? StopText::kKeep : StopText::kDrop),
-      num_tokens_known_(table.num_tokens) {
+             owner.request.sampling.include_stop ? StopText::kKeep : StopText::kDrop) {
   if (table.tokenizer != nullptr) {
     characters_.emplace(*table.tokenizer, models::SpecialText::kSkip);
+  }
+  if (owner.request.grammar != nullptr) {
+    grammar_.emplace(owner.request.grammar);
+    allowed_.resize(owner.request.grammar->vocabulary().num_mask_words());
+    grammar_->FillMask(absl::MakeSpan(allowed_));
   }
 }
 
@@ -37,16 +43,17 @@ absl::StatusOr<bool> Sequence::AddToken(absl::Span<float> logits,
   const int32_t num_top = owner.request.sampling.logprobs;
   const bool wants_log_probs = num_top >= 0 || owner.chooses_best();
   if (wants_log_probs) raw_logits_.assign(logits.begin(), logits.end());
-  ASSIGN_OR_RETURN(const int32_t token, sampler_.Sample(logits, scratch));
+  ASSIGN_OR_RETURN(const int32_t token, sampler_.Sample(logits, scratch, allowed_));
   GenerationEvent event;
   event.choice = choice;
   event.prompt_logprobs = std::exchange(prompt_log_probs_, {});
   if (wants_log_probs) {
-    TokenLogProbs log_probs = LogProbsOf(raw_logits_, token, num_top, num_tokens_known_);
+    TokenLogProbs log_probs = LogProbsOf(raw_logits_, token, num_top, table_.num_tokens);
     if (owner.chooses_best()) owner.log_prob_sums[choice] += log_probs.chosen;
     if (num_top >= 0) event.logprobs.push_back(std::move(log_probs));
   }
   Accept(token, event);
+  if (grammar_.has_value()) FollowGrammar(token, event);
   owner.Push(std::move(event));
   return finish_reason_ != FinishReason::kNone;
 }
@@ -66,6 +73,35 @@ void Sequence::Accept(int32_t token, GenerationEvent& event) {
   }
 }
 
+void Sequence::FollowGrammar(int32_t token, GenerationEvent& event) {
+  // A token that ends the text (an end token or a stop id) is none of the grammar's business, and
+  // one that the mask allowed is always accepted.
+  if (finish_reason_ == FinishReason::kNone && grammar_->Accept(token)) JumpAhead(event);
+  if (finish_reason_ != FinishReason::kNone) return;
+  grammar_->FillMask(absl::MakeSpan(allowed_));
+  if (!grammar_->CanEnd()) return;
+  // The text is complete if nothing but its end may follow: no step is spent on asking for that.
+  int64_t num_allowed = 0;
+  for (uint64_t word : allowed_) num_allowed += std::popcount(word);
+  for (int32_t id : grammar_->grammar().vocabulary().end_ids()) {
+    num_allowed -= allowed_[id / 64] >> (id % 64) & 1;
+  }
+  if (num_allowed == 0) finish_reason_ = FinishReason::kStop;
+}
+
+void Sequence::JumpAhead(GenerationEvent& event) {
+  if (!table_.jump_ahead || table_.tokenizer == nullptr) return;
+  if (owner.request.sampling.logprobs >= 0 || owner.chooses_best()) return;
+  const std::vector<int32_t> forced = grammar_->ForcedTokens([this](absl::string_view text) {
+    return table_.tokenizer->Encode(text, models::SpecialTokens::kAsText);
+  });
+  for (int32_t token : forced) {
+    if (finish_reason_ != FinishReason::kNone || !grammar_->Accept(token)) return;
+    sampler_.Take(token);
+    Accept(token, event);
+  }
+}
+
 std::string Sequence::Filter(std::string text) {
   if (sampler_.num_generated() < owner.request.sampling.min_tokens) return text;
   StopMatcher::Result result = stops_.Append(text);
@@ -81,7 +117,7 @@ void Sequence::ScorePrompt(int64_t position, absl::Span<const float> rows, int64
   for (; !rows.empty(); rows.remove_prefix(width), ++position) {
     if (position != num_scored_ || prompt_is_scored()) continue;  // computed again
     prompt_log_probs_.push_back(
-        LogProbsOf(rows.first(width), tokens[position + 1], num_top, num_tokens_known_));
+        LogProbsOf(rows.first(width), tokens[position + 1], num_top, table_.num_tokens));
     ++num_scored_;
   }
 }
@@ -131,9 +167,17 @@ absl::Span<const BlockHash> Sequence::Chain(const HashKey& key, const BlockHash&
 }
 
 void Sequence::TrimDrafts() {
-  const auto bad = std::find_if(drafts.begin(), drafts.end(),
-                                [this](int32_t id) { return id < 0 || id >= num_tokens_known_; });
-  drafts.erase(bad, drafts.end());
+  size_t num_possible = 0, num_accepted = 0;
+  for (int32_t id : drafts) {
+    if (id < 0 || id >= table_.num_tokens) break;
+    if (grammar_.has_value()) {
+      if (!grammar_->Accept(id)) break;
+      ++num_accepted;
+    }
+    ++num_possible;
+  }
+  if (num_accepted > 0) grammar_->Rollback(static_cast<int64_t>(num_accepted));
+  drafts.resize(num_possible);
 }
 
 void Sequence::Reset() {

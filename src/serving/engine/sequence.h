@@ -15,6 +15,7 @@
 #include "serving/engine/drafter.h"
 #include "serving/engine/generation.h"
 #include "serving/engine/request.h"
+#include "serving/grammar/grammar_matcher.h"
 #include "serving/sampling/token_sampler.h"
 #include "serving/scheduler/batch_plan.h"
 #include "serving/scheduler/block_hash.h"
@@ -27,6 +28,10 @@ struct TokenTable {
   int64_t num_tokens = 0;                        // ids from here on are never sampled
   std::vector<int32_t> end_ids;                  // the model's end tokens
   const models::Tokenizer* tokenizer = nullptr;  // null: tokens only, no text and no stop strings
+  // Under a grammar, text that must come is appended without asking the model; see
+  // GrammarMatcher::ForcedTokens for what that means for the tokens. Needs the tokenizer. Never for
+  // requests that want log-probabilities.
+  bool jump_ahead = true;
 };
 
 // Most answers of a request.
@@ -92,13 +97,19 @@ class Sequence {
  private:
   // Adds an output token to `event`; may set finish_reason_.
   void Accept(int32_t token, GenerationEvent& event);
+  // Moves the grammar on by the token that was added, appends what is forced after it, and finds
+  // out what is allowed next; may set finish_reason_.
+  void FollowGrammar(int32_t token, GenerationEvent& event);
+  void JumpAhead(GenerationEvent& event);
   // Passes text through the stop strings; may set finish_reason_.
   std::string Filter(std::string text);
 
+  const TokenTable& table_;
   TokenSampler sampler_;
+  std::optional<GrammarMatcher> grammar_;  // nullopt: free text
+  std::vector<uint64_t> allowed_;          // by the grammar, next
   std::optional<models::StreamDecoder> characters_;
   StopMatcher stops_;
-  const int64_t num_tokens_known_;
   std::vector<BlockHash> chain_;
   std::vector<float> raw_logits_;  // reused
   std::vector<TokenLogProbs> prompt_log_probs_;

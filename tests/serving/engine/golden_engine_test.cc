@@ -43,7 +43,7 @@ class GoldenEngineTest : public ::testing::Test {
         num_blocks * models::PagedKvCache::BlockBytes((*model)->config(), kBlockTokens,
                                                       models::ComputeDtype::kF32);
     absl::StatusOr<std::unique_ptr<ModelRunner>> runner =
-        NewCpuModelRunner(*std::move(model), models::ComputeDtype::kF32, bytes);
+        NewCpuModelRunner(*std::move(model), {models::KvCacheFormat::kF32, bytes});
     EXPECT_OK(runner);
     const int64_t vocab = (*runner)->vocab_size();
     absl::StatusOr<std::unique_ptr<Engine>> engine = Engine::Create(

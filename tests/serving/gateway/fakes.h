@@ -131,6 +131,21 @@ class FakeReplica final : public inference::v1::InferenceService::Service {
     return Answer(context, request->messages(request->messages_size() - 1).content(),
                   request->tenant(), writer);
   }
+  // [length of each text, 0], which is what it was asked about.
+  grpc::Status Embed(grpc::ServerContext*, const inference::v1::EmbedRequest* request,
+                     inference::v1::EmbedResponse* response) override {
+    absl::MutexLock lock(&mu_);
+    ++num_calls_;
+    tenant_ = request->tenant();
+    if (behaviour_ == "refuse") return {grpc::StatusCode::UNAVAILABLE, "draining"};
+    for (const inference::v1::TextInput& input : request->inputs()) {
+      inference::v1::Embedding& embedding = *response->add_embeddings();
+      embedding.add_values(static_cast<float>(input.text().size()));
+      embedding.add_values(0);
+    }
+    response->mutable_usage()->set_prompt_tokens(7);
+    return grpc::Status::OK;
+  }
   int num_calls() const {
     absl::MutexLock lock(&mu_);
     return num_calls_;

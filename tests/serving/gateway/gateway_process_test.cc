@@ -300,7 +300,7 @@ TEST_F(GatewayProcessTest, TypedGrpc) {
   inference::v1::GenerationResponse response;
   auto context = WithKey();
   ASSERT_TRUE(stub_->Chat(context.get(), request, &response).ok());
-  EXPECT_EQ(response.text(), "one two three");
+  EXPECT_EQ(response.choices(0).text(), "one two three");
   EXPECT_EQ(response.usage().completion_tokens(), 3);
   EXPECT_TRUE(replicas_[0].tenant() == "retail" || replicas_[1].tenant() == "retail");
 

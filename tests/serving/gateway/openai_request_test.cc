@@ -72,8 +72,7 @@ struct BadField {
 
 TEST(OpenAiRequestTest, RefusalsNameTheField) {
   const BadField cases[] = {
-      {R"("n": 2)", "n", "above 1 is not supported"},
-      {R"("n": 0)", "n", "between 1 and 128"},
+      {R"("n": 0)", "n", "between 1 and 64"},
       {R"("temperature": 3)", "temperature", "between 0 and 2"},
       {R"("temperature": "hot")", "temperature", "must be a number"},
       {R"("max_tokens": 0)", "max_tokens", "between 1"},
@@ -83,10 +82,20 @@ TEST(OpenAiRequestTest, RefusalsNameTheField) {
       {R"("stream_options": {"include_usage": true})", "stream_options", "needs 'stream'"},
       {R"("stop": [""])", "stop", "not empty"},
       {R"("stop": [1])", "stop", "list of strings"},
-      {R"("tools": [{"type": "function"}])", "tools", "is not supported"},
-      {R"("response_format": {"type": "json_object"})", "response_format", "is not supported"},
-      {R"("logprobs": true)", "logprobs", "is not supported"},
-      {R"("logit_bias": {"1": 5})", "logit_bias", "is not supported"},
+      {R"("tools": [{"type": "browser"}])", "tools[0].type", "must be \"function\""},
+      {R"("tools": {})", "tools", "list of tools"},
+      {R"("tool_choice": "always")", "tool_choice", "auto, none, required"},
+      {R"("tool_choice": {"type": "function"})", "tool_choice", "\"name\""},
+      {R"("response_format": {"type": "xml"})", "response_format.type", "json_schema"},
+      {R"("response_format": {"type": "json_schema"})", "response_format.json_schema", "schema"},
+      {R"("response_format": {"type": "json_object"}, "guided_regex": "a")", "response_format",
+       "exclude each other"},
+      {R"("guided_choice": ["a", 1])", "guided_choice", "list of strings"},
+      {R"("structured_outputs": {"yaml": 1})", "structured_outputs", "'yaml'"},
+      {R"("top_logprobs": 2)", "top_logprobs", "needs 'logprobs': true"},
+      {R"("logprobs": true, "top_logprobs": 21)", "top_logprobs", "between 0 and 20"},
+      {R"("logit_bias": {"one": 5})", "logit_bias", "no token id"},
+      {R"("logit_bias": {"1": 500})", "logit_bias", "of token 1 must be"},
       {R"("temprature": 1)", "temprature", "did you mean 'temperature'?"},
       {R"("zzzzzzzzzz": 1)", "zzzzzzzzzz", "not a known field"},
   };
@@ -97,6 +106,60 @@ TEST(OpenAiRequestTest, RefusalsNameTheField) {
     EXPECT_THAT(request, StatusIs(kInvalid, HasSubstr(bad.message))) << bad.json;
     EXPECT_EQ(ParameterOf(request.status()), bad.parameter) << bad.json;
   }
+}
+
+TEST(OpenAiRequestTest, ReadsToolsInTheirOwnOrder) {
+  ASSERT_OK_AND_ASSIGN(const OpenAiRequest request, ParseChatCompletion(R"({
+      "model": "m", "n": 3, "logprobs": true, "top_logprobs": 2, "logit_bias": {"7": -100},
+      "messages": [{"role": "user", "content": "x"},
+                   {"role": "assistant", "reasoning_content": "hm", "tool_calls": [
+                      {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{\"z\":1}"}}]},
+                   {"role": "tool", "tool_call_id": "c1", "content": "5"}],
+      "tools": [{"type": "function", "function": {"name": "f", "parameters": {"z": 1, "a": 2}}}],
+      "tool_choice": {"type": "function", "function": {"name": "f"}}})"));
+  const ChatRequest& chat = std::get<ChatRequest>(request.generation);
+  EXPECT_EQ(chat.tools_json(),
+            R"([{"type":"function","function":{"name":"f","parameters":{"z":1,"a":2}}}])");
+  EXPECT_EQ(chat.tool_choice(), "f");
+  EXPECT_EQ(chat.messages(1).reasoning(), "hm");
+  ASSERT_EQ(chat.messages(1).tool_calls_size(), 1);
+  EXPECT_EQ(chat.messages(1).tool_calls(0).arguments_json(), "{\"z\":1}");
+  EXPECT_EQ(chat.messages(2).tool_call_id(), "c1");
+  EXPECT_EQ(chat.sampling().n(), 3);
+  EXPECT_EQ(chat.sampling().logprobs(), 2);
+  EXPECT_EQ(chat.sampling().logit_bias().at(7), -100);
+}
+
+TEST(OpenAiRequestTest, ReadsWhatTheAnswerMustLookLike) {
+  const auto parse = [](const std::string& field) {
+    const auto request = ParseChatCompletion(
+        R"({"model": "m", "messages": [{"role": "user", "content": "x"}], )" + field + "}");
+    EXPECT_OK(request) << field;
+    return request.ok() ? std::get<ChatRequest>(request->generation).structured()
+                        : inference::v1::StructuredOutput();
+  };
+  EXPECT_TRUE(parse(R"("response_format": {"type": "json_object"})").json_object());
+  EXPECT_EQ(parse(R"("response_format": {"type": "json_schema", "json_schema":
+                     {"name": "n", "schema": {"type": "object", "a": 1}}})")
+                .json_schema(),
+            R"({"type":"object","a":1})");
+  EXPECT_EQ(parse(R"("guided_regex": "a+")").regex(), "a+");
+  EXPECT_EQ(parse(R"("guided_grammar": "root ::= \"a\"")").grammar(), "root ::= \"a\"");
+  EXPECT_THAT(parse(R"("structured_outputs": {"choice": ["a", "b"]})").choice().choices(),
+              ElementsAre("a", "b"));
+  EXPECT_EQ(parse(R"("response_format": {"type": "text"})").kind_case(),
+            inference::v1::StructuredOutput::KIND_NOT_SET);
+}
+
+TEST(OpenAiRequestTest, ACompletionsEchoReportsThePromptToo) {
+  ASSERT_OK_AND_ASSIGN(
+      const OpenAiRequest request,
+      ParseCompletion(R"({"model": "m", "prompt": "p", "echo": true, "logprobs": 3, "best_of": 4,
+                          "n": 2, "cache_salt": "s"})"));
+  const CompletionRequest& completion = std::get<CompletionRequest>(request.generation);
+  EXPECT_EQ(completion.sampling().prompt_logprobs(), 3);
+  EXPECT_EQ(completion.sampling().best_of(), 4);
+  EXPECT_EQ(completion.cache_salt(), "s");
 }
 
 TEST(OpenAiRequestTest, BadMessagesAreNamedByIndex) {

@@ -48,25 +48,41 @@ TEST(ToSamplingSettingsTest, BadParameterIsRefused) {
       testing::StatusIs(absl::StatusCode::kInvalidArgument, ::testing::HasSubstr("top_p is 2")));
 }
 
-TEST(AddEventTest, ResponseCollects) {
-  v1::GenerationResponse response;
-  GenerationEvent event;
-  event.text = "a";
-  event.token_ids = {1};
-  AddEvent(event, response);
-  event.text = "b";
-  event.token_ids = {2};
-  event.finish_reason = FinishReason::kStop;
-  event.ends_request = true;
-  event.stop_string = "x";
-  event.usage = {3, 2};
-  AddEvent(event, response);
-  EXPECT_EQ(response.text(), "ab");
-  EXPECT_EQ(response.token_ids_size(), 2);
-  EXPECT_EQ(response.finish_reason(), v1::STOP);
-  EXPECT_EQ(response.stop_string(), "x");
-  EXPECT_EQ(response.usage().prompt_tokens(), 3);
-  EXPECT_EQ(response.usage().completion_tokens(), 2);
+TEST(ToSamplingSettingsTest, BiasIsInTheOrderOfIds) {
+  v1::SamplingParams params;
+  for (const int id : {9, 2, 5}) (*params.mutable_logit_bias())[id] = static_cast<float>(id);
+  params.set_logprobs(3);
+  ASSERT_OK_AND_ASSIGN(const SamplingSettings s, ToSamplingSettings(params, {}, 16, 1));
+  EXPECT_EQ(s.logit_bias,
+            (std::vector<std::pair<int32_t, float>>{{2, 2.0f}, {5, 5.0f}, {9, 9.0f}}));
+  EXPECT_EQ(s.logprobs, 3);
+  EXPECT_EQ(s.prompt_logprobs, -1);
+}
+
+TEST(SetChoicesTest, BestOfIsAtLeastN) {
+  v1::SamplingParams params;
+  GenerationRequest request;
+  params.set_n(3);
+  EXPECT_OK(SetChoices(params, request));
+  EXPECT_EQ(request.best_of, 3);
+  params.set_best_of(2);
+  EXPECT_THAT(SetChoices(params, request),
+              testing::StatusIs(absl::StatusCode::kInvalidArgument,
+                                ::testing::HasSubstr("best_of is 2; it must be from 3 to 64")));
+}
+
+TEST(ToGrammarSpecTest, EachKind) {
+  v1::StructuredOutput structured;
+  EXPECT_FALSE(ToGrammarSpec(structured)->has_value());
+  structured.set_regex("a+");
+  EXPECT_EQ((*ToGrammarSpec(structured))->kind, GrammarSpec::Kind::kRegex);
+  EXPECT_EQ((*ToGrammarSpec(structured))->text, "a+");
+  structured.mutable_choice()->add_choices("x");
+  EXPECT_EQ((*ToGrammarSpec(structured))->choices, std::vector<std::string>{"x"});
+  structured.set_json_schema("");
+  EXPECT_THAT(ToGrammarSpec(structured),
+              testing::StatusIs(absl::StatusCode::kInvalidArgument,
+                                ::testing::HasSubstr("structured.json_schema is empty")));
 }
 
 }  // namespace

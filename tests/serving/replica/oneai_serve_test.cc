@@ -120,7 +120,7 @@ TEST_F(OneaiServeTest, AnswersAndDrains) {
   const grpc::Status status = stub->Complete(&context, request, &response);
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(response.usage().completion_tokens(), 20);
-  for (int32_t id : response.token_ids()) EXPECT_LT(id, kNumByteTokens);
+  for (int32_t id : response.choices(0).token_ids()) EXPECT_LT(id, kNumByteTokens);
 
   // What runs when the signal comes is finished.
   grpc::ClientContext stream_context;

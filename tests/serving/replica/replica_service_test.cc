@@ -35,8 +35,12 @@ class ReplicaServiceTest : public ::testing::Test {
         engine_, Engine::Create(options, std::make_unique<FakeRunner>(runner, gate),
                                 TokenTable{kNumByteTokens, {kEndToken}, &prompts_->tokenizer()},
                                 nullptr, Clock::Real()));
-    service_ = std::make_unique<ReplicaService>(ReplicaModel{"tiny", "retail/tiny@1", {}},
-                                                prompts_.get(), engine_.get());
+    ReplicaModel model;
+    model.name = "tiny";
+    model.version = "retail/tiny@1";
+    model.max_context_tokens = options.max_context_tokens;
+    builder_ = std::make_unique<RequestBuilder>(model, prompts_.get(), nullptr);
+    service_ = std::make_unique<ReplicaService>(builder_.get(), engine_.get());
     GrpcServerOptions server;
     server.tls = Credentials("job", "replica");
     ASSERT_OK_AND_ASSIGN(server_, GrpcServer::Start(server, {service_.get()}));
@@ -84,6 +88,7 @@ class ReplicaServiceTest : public ::testing::Test {
   std::unique_ptr<CertificateAuthority> ca_;
   std::unique_ptr<PromptBuilder> prompts_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<RequestBuilder> builder_;
   std::unique_ptr<ReplicaService> service_;
   std::unique_ptr<GrpcServer> server_;
   std::unique_ptr<v1::InferenceService::Stub> stub_;
@@ -107,8 +112,8 @@ TEST_F(ReplicaServiceTest, CompletesWithUsageSeedAndId) {
   request.mutable_sampling()->set_seed(7);
   v1::GenerationResponse response;
   ASSERT_TRUE(Complete(request, response).ok());
-  EXPECT_EQ(response.text(), "four");
-  EXPECT_EQ(response.finish_reason(), v1::STOP);
+  EXPECT_EQ(response.choices(0).text(), "four");
+  EXPECT_EQ(response.choices(0).finish_reason(), v1::STOP);
   EXPECT_EQ(response.usage().prompt_tokens(), 5);
   EXPECT_EQ(response.usage().completion_tokens(), 5);
   EXPECT_EQ(response.request_id(), "r1");
@@ -138,7 +143,7 @@ TEST_F(ReplicaServiceTest, StreamEqualsWhole) {
     first = false;
   }
   ASSERT_TRUE(reader->Finish().ok());
-  EXPECT_EQ(text, whole.text());
+  EXPECT_EQ(text, whole.choices(0).text());
   EXPECT_EQ(text.substr(0, 9), "stream me");
   EXPECT_EQ(num_tokens, 60);
   EXPECT_EQ(chunk.finish_reason(), v1::LENGTH);
@@ -153,7 +158,7 @@ TEST_F(ReplicaServiceTest, DrawnSeedRepeatsTheAnswer) {
   ASSERT_TRUE(Complete(request, first).ok());
   request.mutable_sampling()->set_seed(first.seed());
   ASSERT_TRUE(Complete(request, second).ok());
-  EXPECT_EQ(first.text(), second.text());
+  EXPECT_EQ(first.choices(0).text(), second.choices(0).text());
 }
 
 TEST_F(ReplicaServiceTest, ChatUsesTheTemplateAndTheWholeContext) {
@@ -168,8 +173,8 @@ TEST_F(ReplicaServiceTest, ChatUsesTheTemplateAndTheWholeContext) {
   v1::GenerationResponse response;
   const grpc::Status status = stub_->Chat(&context, request, &response);
   ASSERT_TRUE(status.ok()) << status.error_message();
-  EXPECT_EQ(response.text(), "hello");
-  EXPECT_EQ(response.finish_reason(), v1::STOP);
+  EXPECT_EQ(response.choices(0).text(), "hello");
+  EXPECT_EQ(response.choices(0).finish_reason(), v1::STOP);
 }
 
 TEST_F(ReplicaServiceTest, EveryRefusalHasItsCode) {

@@ -16,7 +16,8 @@ TEST(ReplicaSettingsTest, ReadsEveryKey) {
       "model_dir": "/models/a", "model_name": "a", "model_version": "retail/a@2", "dtype": "f32",
       "max_context_tokens": 1024,
       "max_running_sequences": 4, "max_waiting_requests": 9, "max_batch_tokens": 64,
-      "kv_cache_bytes": "16MiB", "num_threads": 2})",
+      "kv_cache_bytes": "16MiB", "num_threads": 2, "kv_cache": "int8", "task": "rerank",
+      "prefix_cache": false, "speculation": "prompt_lookup", "adapters": {"law": "/a"}})",
                                                                      "config.json"));
   EXPECT_EQ(s.model_dir, "/models/a");
   EXPECT_EQ(s.model_version, "retail/a@2");
@@ -27,6 +28,23 @@ TEST(ReplicaSettingsTest, ReadsEveryKey) {
   EXPECT_EQ(s.max_batch_tokens, 64);
   EXPECT_EQ(s.kv_cache_bytes, 16 << 20);
   EXPECT_EQ(s.num_threads, 2);
+  EXPECT_EQ(s.kv_cache, models::KvCacheFormat::kInt8);
+  EXPECT_EQ(s.task, ModelTask::kRerank);
+  EXPECT_FALSE(s.prefix_cache);
+  EXPECT_EQ(s.speculation, Speculation::kPromptLookup);
+  EXPECT_EQ(s.adapters.at("law"), "/a");
+}
+
+TEST(ReplicaSettingsTest, WhatDoesNotGoTogetherIsNamed) {
+  const auto refused = [](const std::string& more, const char* text) {
+    EXPECT_THAT(
+        ParseReplicaSettings(R"({"model_dir": "m", "model_name": "a", )" + more + "}", "c"),
+        StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text)));
+  };
+  refused(R"("quantize": "int8", "dtype": "f32")", "needs dtype bf16");
+  refused(R"("speculation": "draft")", "belong together");
+  refused(R"("draft_model_dir": "d")", "belong together");
+  refused(R"("quantize": "int3")", "int4");
 }
 
 TEST(ReplicaSettingsTest, UnknownKeyIsNamedWithTheNearest) {
