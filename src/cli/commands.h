@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "cli/session.h"
 
 namespace oneai::cli {
@@ -41,6 +42,11 @@ int RunSimulator(std::vector<std::string> arguments);
 void AddEnrollCommand(CLI::App& app, CommandContext& context);
 void AddDataCommands(CLI::App& app, CommandContext& context);  // data, audit
 void AddModelCommands(CLI::App& app, CommandContext& context);
+// Below `model`: inspect, verify, convert, quantize, init.
+void AddModelFilesCommands(CLI::App& model, CommandContext& context);
+bool IsModelFilesCommand(absl::string_view name);
+// Becomes oneai-model, the program beside this one. Returns only when it cannot be started.
+int RunModelTool(std::vector<std::string> arguments);
 void AddEndpointCommands(CLI::App& app, CommandContext& context);  // endpoint, usage, infer
 
 }  // namespace oneai::cli

@@ -83,6 +83,9 @@ int main(int argc, char** argv) {
   // The simulator reads its own arguments.
   if (argc > 1 && std::string(argv[1]) == "sim")
     return oneai::cli::RunSimulator({argv + 2, argv + argc});
+  // So do the commands on files of models.
+  if (argc > 2 && std::string(argv[1]) == "model" && oneai::cli::IsModelFilesCommand(argv[2]))
+    return oneai::cli::RunModelTool({argv + 2, argv + argc});
   std::signal(SIGPIPE, SIG_IGN);  // `oneai job logs | head` ends by a failed write
   return oneai::cli::Main(argc, argv);
 }

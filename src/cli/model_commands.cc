@@ -78,7 +78,7 @@ int OneModel(const CommandContext& context, const Request& request,
 }  // namespace
 
 void AddModelCommands(CLI::App& app, CommandContext& context) {
-  CLI::App& model = *app.add_subcommand("model", "the model registry");
+  CLI::App& model = *app.add_subcommand("model", "the model registry, and files of models");
   model.require_subcommand(1);
   AddCommand(model, context, "list", "all models", [&context] { return List(context); });
   auto ref = std::make_shared<std::string>();
@@ -110,6 +110,7 @@ void AddModelCommands(CLI::App& app, CommandContext& context) {
                  });
   reg->add_option("name", *ref, "<business unit>/<model>")->required();
   reg->add_option("source", *other, "<job id>/<checkpoint>, below the artifact folder")->required();
+  AddModelFilesCommands(model, context);
 }
 
 }  // namespace oneai::cli

@@ -94,12 +94,13 @@ absl::StatusOr<std::vector<int32_t>> ColumnOrder(const TensorView* group_index, 
 }
 
 absl::Status UnpackScales(const Quantization& quantization, const PackedParts& parts,
-                          absl::string_view weight, QuantizedWeight& out) {
+                          absl::string_view weight, int64_t first, int64_t num_outputs,
+                          QuantizedWeight& out) {
   absl::StatusOr<std::vector<float>> scales = ToFloat32(*parts.scales);
   if (!scales.ok()) return Bad(weight, scales.status().message());
   const Lanes lanes(quantization);
   const int64_t num_groups = out.k / out.group_size;
-  const int64_t row_words = out.n / lanes.per_word();
+  const int64_t row_words = num_outputs / lanes.per_word();
   out.scales.resize(out.n * num_groups);
   out.offsets.resize(out.n * num_groups);
   // Codes of 8 bits move down by 128 to fit a signed byte; their zero points move along.
@@ -107,11 +108,12 @@ absl::Status UnpackScales(const Quantization& quantization, const PackedParts& p
   bool any_offset = false;
   for (int64_t group = 0; group < num_groups; ++group) {
     for (int64_t n = 0; n < out.n; ++n) {
-      const float scale = (*scales)[group * out.n + n];
+      const float scale = (*scales)[group * num_outputs + first + n];
       if (!std::isfinite(scale))
-        return Bad(weight, absl::StrCat("scales[", group, "][", n, "] is not a finite number"));
+        return Bad(weight,
+                   absl::StrCat("scales[", group, "][", first + n, "] is not a finite number"));
       // Original GPTQ files hold zero - 1 and read 15 back as 16, which is why gptq_v2 came.
-      const int stored = lanes.AlongOutputs(*parts.zeros, group, row_words, n);
+      const int stored = lanes.AlongOutputs(*parts.zeros, group, row_words, first + n);
       const int zero = stored + quantization.zero_point_bias;
       out.scales[n * num_groups + group] = scale;
       const float offset = scale * static_cast<float>(shift - zero);
@@ -158,25 +160,27 @@ absl::StatusOr<std::vector<int64_t>> PackedShape(const Quantization& quantizatio
 }
 
 absl::StatusOr<QuantizedWeight> UnpackIntegers(const Quantization& quantization,
-                                               const PackedParts& parts, absl::string_view weight) {
+                                               const PackedParts& parts, absl::string_view weight,
+                                               int64_t first, int64_t count) {
   ASSIGN_OR_RETURN(const std::vector<int64_t> shape, PackedShape(quantization, parts, weight));
+  const int64_t num_outputs = shape[0];
   QuantizedWeight out;
-  out.n = shape[0];
+  out.n = count;
   out.k = shape[1];
   out.bits = quantization.bits;
   out.group_size = quantization.group_size < 0 ? out.k : quantization.group_size;
   ASSIGN_OR_RETURN(out.column_order, ColumnOrder(parts.group_index, out.k, out.group_size, weight));
-  RETURN_IF_ERROR(UnpackScales(quantization, parts, weight, out));
+  RETURN_IF_ERROR(UnpackScales(quantization, parts, weight, first, num_outputs, out));
   const Lanes lanes(quantization);
   const int shift = quantization.bits == 8 ? 128 : 0;
-  out.codes.resize(out.n * out.k);
-  for (int64_t first = 0; first < out.n; first += kStrip) {
-    const int64_t last = std::min(first + kStrip, out.n);
+  out.codes.resize(count * out.k);
+  for (int64_t begin = 0; begin < count; begin += kStrip) {
+    const int64_t end = std::min(begin + kStrip, count);
     for (int64_t column = 0; column < out.k; ++column) {
       const int64_t k = out.column_order.empty() ? column : out.column_order[column];
-      for (int64_t n = first; n < last; ++n)
+      for (int64_t n = begin; n < end; ++n)
         out.codes[n * out.k + column] =
-            static_cast<int8_t>(lanes.Code(*parts.codes, out.n, k, n) - shift);
+            static_cast<int8_t>(lanes.Code(*parts.codes, num_outputs, k, first + n) - shift);
     }
   }
   return out;

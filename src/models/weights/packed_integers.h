@@ -34,11 +34,12 @@ absl::StatusOr<std::vector<int64_t>> PackedShape(const Quantization& quantizatio
                                                  const PackedParts& parts,
                                                  absl::string_view weight);
 
-// The codes without loss: those of 4 bits as they are, those of 8 bits less 128 (a signed byte),
-// zero points in the offsets (none where all cancel). InvalidArgument, naming weight and place: a
-// scale that is no finite number, a group index out of range, groups of unequal size. `parts` must
-// have passed PackedShape.
+// Outputs [first, first + count) with their codes without loss: those of 4 bits as they are, those
+// of 8 bits less 128 (a signed byte), zero points in the offsets (none where all cancel).
+// InvalidArgument, naming weight and place: a scale that is no finite number, a group index out of
+// range, groups of unequal size. `parts` must have passed PackedShape.
 absl::StatusOr<QuantizedWeight> UnpackIntegers(const Quantization& quantization,
-                                               const PackedParts& parts, absl::string_view weight);
+                                               const PackedParts& parts, absl::string_view weight,
+                                               int64_t first, int64_t count);
 
 }  // namespace oneai::models

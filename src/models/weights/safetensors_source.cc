@@ -57,11 +57,7 @@ class SafetensorsSource final : public WeightSource {
 
   absl::StatusOr<DenseWeight> Dense(absl::string_view name) const override {
     ASSIGN_OR_RETURN(const WeightInfo* info, Get(name));
-    if (info->encoding == WeightEncoding::kBlockFloat8) return DenseRows(name, 0, info->shape[0]);
-    if (info->encoding == WeightEncoding::kQuantized) {
-      ASSIGN_OR_RETURN(const QuantizedWeight weight, Quantized(name));
-      return Owning(Dequantize(weight));
-    }
+    if (info->encoding != WeightEncoding::kDense) return DenseRows(name, 0, info->shape[0]);
     const TensorView& tensor = *checkpoint_.Find(name);
     const bool kept =
         tensor.dtype == DType::kBF16 || tensor.dtype == DType::kF16 || tensor.dtype == DType::kF32;
@@ -74,11 +70,15 @@ class SafetensorsSource final : public WeightSource {
   absl::StatusOr<DenseWeight> DenseRows(absl::string_view name, int64_t first_row,
                                         int64_t num_rows) const override {
     ASSIGN_OR_RETURN(const WeightInfo* info, Get(name));
-    if (info->encoding != WeightEncoding::kBlockFloat8)
+    if (info->encoding == WeightEncoding::kDense)
       return WeightSource::DenseRows(name, first_row, num_rows);
     if (first_row < 0 || num_rows < 0 || num_rows > info->shape[0] - first_row)
       return absl::OutOfRangeError(
           absl::StrCat(source(), ": tensor '", name, "' has ", info->shape[0], " rows"));
+    if (info->encoding == WeightEncoding::kQuantized) {
+      ASSIGN_OR_RETURN(const QuantizedWeight rows, Codes(name, first_row, num_rows));
+      return Owning(Dequantize(rows));
+    }
     const TensorView* scales = checkpoint_.Find(absl::StrCat(name, kTileScales));
     absl::StatusOr<std::vector<float>> values =
         DecodeTiledFloat8(quantization_, *checkpoint_.Find(name), *scales, first_row, num_rows);
@@ -91,9 +91,7 @@ class SafetensorsSource final : public WeightSource {
     if (info->encoding != WeightEncoding::kQuantized)
       return absl::FailedPreconditionError(
           absl::StrCat(source(), ": tensor '", name, "' is ", info->format, ", not integer codes"));
-    const absl::string_view module = absl::StripSuffix(name, kWeight);
-    absl::StatusOr<QuantizedWeight> weight = UnpackIntegers(quantization_, PartsOf(module), name);
-    return weight.ok() ? std::move(weight) : Annotate(weight.status(), source());
+    return Codes(name, 0, info->shape[0]);
   }
 
  private:
@@ -101,6 +99,13 @@ class SafetensorsSource final : public WeightSource {
     const WeightInfo* info = Find(name);
     if (info != nullptr) return info;
     return absl::NotFoundError(absl::StrCat(source(), ": has no tensor '", name, "'"));
+  }
+  absl::StatusOr<QuantizedWeight> Codes(absl::string_view name, int64_t first_row,
+                                        int64_t num_rows) const {
+    const absl::string_view module = absl::StripSuffix(name, kWeight);
+    absl::StatusOr<QuantizedWeight> weight =
+        UnpackIntegers(quantization_, PartsOf(module), name, first_row, num_rows);
+    return weight.ok() ? std::move(weight) : Annotate(weight.status(), source());
   }
   PackedParts PartsOf(absl::string_view module) const {
     return {checkpoint_.Find(absl::StrCat(module, kCodes)),
