@@ -102,6 +102,7 @@ absl::Status FabricState::ResolveDoubts() {
     if (absl::StartsWith(key, "queues/")) RETURN_IF_ERROR(queues_.Refresh(*store_, id));
     if (key == kQueuesKey) RETURN_IF_ERROR(LearnQueuesRevision());
     if (absl::StartsWith(key, "arrays/")) RETURN_IF_ERROR(arrays_.Refresh(*store_, id));
+    if (absl::StartsWith(key, "reservations/")) RETURN_IF_ERROR(reservations_.Refresh(*store_, id));
     absl::MutexLock lock(&mu_);
     doubtful_.erase(key);
   }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -63,19 +64,27 @@ class JobRequests {
   // Whether it may run at all: dependencies, machines, quota, data policies.
   absl::Status Admit(const v1::JobSpec& spec, const Identity& caller) const;
   absl::StatusOr<v1::JobSpec> Prepare(const v1::JobSpec& given, const Identity& caller) const;
-  absl::StatusOr<v1::SubmitJobResponse> SubmitOnce(const v1::SubmitJobRequest& request,
-                                                   const std::string& request_key,
-                                                   const Identity& caller,
-                                                   const v1::Endpoint* endpoint,
-                                                   int64_t endpoint_revision);
+  // Runs `submit` unless the same request is being carried out already (Unavailable).
+  absl::StatusOr<v1::SubmitJobResponse> Once(
+      const std::string& request_key,
+      absl::FunctionRef<absl::StatusOr<v1::SubmitJobResponse>()> submit);
+  absl::StatusOr<v1::SubmitJobResponse> SubmitOne(const v1::SubmitJobRequest& request,
+                                                  const std::string& request_key,
+                                                  const Identity& caller,
+                                                  const v1::Endpoint* endpoint,
+                                                  int64_t endpoint_revision);
   v1::Job NewJob(const v1::JobSpec& spec, const Identity& caller, std::string id) const;
   // What an earlier use of the request made; empty: there was none.
   absl::StatusOr<std::string> FindEarlier(const std::string& request_key) const;
 
   absl::StatusOr<v1::SubmitJobResponse> SubmitArray(const v1::SubmitJobRequest& request,
                                                     const Identity& caller);
+  absl::StatusOr<v1::SubmitJobResponse> SubmitAll(const v1::SubmitJobRequest& request,
+                                                  const std::string& request_key,
+                                                  const Identity& caller);
+  // `admit`: asks Admit of them, too.
   absl::StatusOr<std::vector<v1::Job>> JobsOfArray(const v1::SubmitJobRequest& request,
-                                                   const Identity& caller) const;
+                                                   const Identity& caller, bool admit) const;
   v1::JobArray NewArray(const v1::SubmitJobRequest& request, const Identity& caller,
                         size_t num_jobs) const;
   absl::Status WriteArray(const Record<v1::JobArray>& array, const v1::SubmitJobRequest& request,

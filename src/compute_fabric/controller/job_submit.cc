@@ -165,11 +165,9 @@ absl::StatusOr<std::string> JobRequests::FindEarlier(const std::string& request_
   return earlier->value;
 }
 
-absl::StatusOr<v1::SubmitJobResponse> JobRequests::SubmitChecked(
-    const v1::SubmitJobRequest& request, const Identity& caller, const v1::Endpoint* endpoint,
-    int64_t endpoint_revision) {
-  RETURN_IF_ERROR(ValidateRequestId(request.request_id()));
-  const std::string request_key = RequestKey(caller.principal.name(), request.request_id());
+absl::StatusOr<v1::SubmitJobResponse> JobRequests::Once(
+    const std::string& request_key,
+    absl::FunctionRef<absl::StatusOr<v1::SubmitJobResponse>()> submit) {
   {
     absl::MutexLock lock(&mu_);
     if (!in_flight_.insert(request_key).second) return BeingCommitted();
@@ -178,14 +176,23 @@ absl::StatusOr<v1::SubmitJobResponse> JobRequests::SubmitChecked(
     absl::MutexLock lock(&mu_);
     in_flight_.erase(request_key);
   };
-  return SubmitOnce(request, request_key, caller, endpoint, endpoint_revision);
+  return submit();
 }
 
-absl::StatusOr<v1::SubmitJobResponse> JobRequests::SubmitOnce(const v1::SubmitJobRequest& request,
-                                                              const std::string& request_key,
-                                                              const Identity& caller,
-                                                              const v1::Endpoint* endpoint,
-                                                              int64_t endpoint_revision) {
+absl::StatusOr<v1::SubmitJobResponse> JobRequests::SubmitChecked(
+    const v1::SubmitJobRequest& request, const Identity& caller, const v1::Endpoint* endpoint,
+    int64_t endpoint_revision) {
+  RETURN_IF_ERROR(ValidateRequestId(request.request_id()));
+  const std::string request_key = RequestKey(caller.principal.name(), request.request_id());
+  return Once(request_key,
+              [&] { return SubmitOne(request, request_key, caller, endpoint, endpoint_revision); });
+}
+
+absl::StatusOr<v1::SubmitJobResponse> JobRequests::SubmitOne(const v1::SubmitJobRequest& request,
+                                                             const std::string& request_key,
+                                                             const Identity& caller,
+                                                             const v1::Endpoint* endpoint,
+                                                             int64_t endpoint_revision) {
   v1::SubmitJobResponse response;
   for (int i = 0; i < 2; ++i) {
     ASSIGN_OR_RETURN(const std::string earlier, FindEarlier(request_key));
@@ -220,7 +227,8 @@ absl::StatusOr<v1::SubmitJobResponse> JobRequests::SubmitOnce(const v1::SubmitJo
 }
 
 absl::StatusOr<std::vector<v1::Job>> JobRequests::JobsOfArray(const v1::SubmitJobRequest& request,
-                                                              const Identity& caller) const {
+                                                              const Identity& caller,
+                                                              bool admit) const {
   // Without its array a spec must be a job like any other.
   ASSIGN_OR_RETURN(const std::vector<ArrayPoint> points, ExpandArray(request.spec()));
   std::vector<v1::Job> jobs;
@@ -234,7 +242,7 @@ absl::StatusOr<std::vector<v1::Job>> JobRequests::JobsOfArray(const v1::SubmitJo
     std::string data;
     for (const v1::DataUse& use : spec->data())
       absl::StrAppend(&data, use.dataset(), " ", use.purpose(), "\n");
-    if (jobs.empty() || data != admitted) {
+    if (admit && (jobs.empty() || data != admitted)) {
       const absl::Status admission = Admit(*spec, caller);
       if (!admission.ok()) return jobs.empty() ? admission : AtPoint(point, admission);
       admitted = data;
@@ -250,10 +258,17 @@ absl::StatusOr<v1::SubmitJobResponse> JobRequests::SubmitArray(const v1::SubmitJ
                                                                const Identity& caller) {
   RETURN_IF_ERROR(ValidateRequestId(request.request_id()));
   const std::string request_key = RequestKey(caller.principal.name(), request.request_id());
+  return Once(request_key, [&] { return SubmitAll(request, request_key, caller); });
+}
+
+absl::StatusOr<v1::SubmitJobResponse> JobRequests::SubmitAll(const v1::SubmitJobRequest& request,
+                                                             const std::string& request_key,
+                                                             const Identity& caller) {
   for (int i = 0; i < 3; ++i) {
     ASSIGN_OR_RETURN(const std::string earlier, FindEarlier(request_key));
     if (earlier.empty()) {
-      ASSIGN_OR_RETURN(const std::vector<v1::Job> jobs, JobsOfArray(request, caller));
+      ASSIGN_OR_RETURN(const std::vector<v1::Job> jobs,
+                       JobsOfArray(request, caller, /*admit=*/true));
       const absl::Status begun =
           state_->PutArray(NewArray(request, caller, jobs.size()), 0, request_key, {});
       if (!begun.ok() && !absl::IsAborted(begun)) return begun;
@@ -288,7 +303,8 @@ v1::JobArray JobRequests::NewArray(const v1::SubmitJobRequest& request, const Id
 
 absl::Status JobRequests::WriteArray(const Record<v1::JobArray>& array,
                                      const v1::SubmitJobRequest& request, const Identity& caller) {
-  ASSIGN_OR_RETURN(std::vector<v1::Job> jobs, JobsOfArray(request, caller));
+  // It was admitted when it was begun; refused now, its jobs would wait for the rest for ever.
+  ASSIGN_OR_RETURN(std::vector<v1::Job> jobs, JobsOfArray(request, caller, /*admit=*/false));
   if (static_cast<int>(jobs.size()) != array.value->num_jobs()) {
     return absl::AlreadyExistsError(
         "request_id: it began another array; use a new random one for each");
@@ -303,7 +319,8 @@ absl::Status JobRequests::WriteArray(const Record<v1::JobArray>& array,
         const absl::Status one = state_->CreateJobs({job}, Transaction(), {});
         if (!one.ok() && !absl::IsAborted(one)) return one;
       }
-      written = absl::OkStatus();
+      // What it wrote without being told so must be known here before it is acknowledged.
+      written = state_->ResolveDoubts();
     }
     chunk.clear();
     bytes = 0;

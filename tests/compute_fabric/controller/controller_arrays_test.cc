@@ -44,6 +44,24 @@ class ControllerArraysTest : public testing::FakeFabric {
   void ExitWherever(const std::string& id, int code) {
     for (auto& agent : agents_) agent->Exit(id, 0, code);
   }
+  // An array of three jobs under the request "cut", of which the first was written when the
+  // controller died. The first one's id.
+  std::string BeginArray() {
+    v1::JobArray begun;
+    begun.set_id("array-0123456789");
+    begun.set_project("retail/nlp");
+    begun.set_num_jobs(3);
+    SetTime(begun.mutable_submitted(), clock_.Now());
+    EXPECT_OK(core_->state.PutArray(begun, 0, RequestKey("alice", "cut"), {}));
+    v1::Job first;
+    first.set_id(IdOfArrayJob(begun.id(), 0));
+    first.set_array_id(begun.id());
+    first.set_state(v1::PENDING);
+    first.set_artifact_dir((options_.artifact_dir / first.id()).string());
+    *first.mutable_spec() = Spec("batch", 1, 1000);
+    EXPECT_OK(core_->state.CreateJobs({first}, Transaction(), {}));
+    return first.id();
+  }
 };
 
 TEST_F(ControllerArraysTest, AnArrayIsOneJobAnIndexAndTellsThemApart) {
@@ -86,31 +104,33 @@ TEST_F(ControllerArraysTest, ABoundedArrayRunsSoManyAtOnceInOrder) {
 
 TEST_F(ControllerArraysTest, ACutOffArrayDoesNotRunAndTheSameRequestCompletesIt) {
   AddNode("node-a", 8000);
-  v1::JobArray begun;
-  begun.set_id("array-0123456789");
-  begun.set_project("retail/nlp");
-  begun.set_num_jobs(3);
-  SetTime(begun.mutable_submitted(), clock_.Now());
-  ASSERT_OK(core_->state.PutArray(begun, 0, RequestKey("alice", "cut"), {}));
-  v1::Job first;
-  first.set_id(IdOfArrayJob(begun.id(), 0));
-  first.set_array_id(begun.id());
-  first.set_state(v1::PENDING);
-  first.set_artifact_dir((options_.artifact_dir / first.id()).string());
-  *first.mutable_spec() = Spec("batch", 1, 1000);
-  ASSERT_OK(core_->state.CreateJobs({first}, Transaction(), {}));
+  const std::string first = BeginArray();
   Rounds(3);
-  EXPECT_EQ(JobOf(first.id()).state(), v1::PENDING);
-  EXPECT_THAT(GatesOf(core_->state, JobOf(first.id())),
-              ElementsAre(HasSubstr("still being written")));
+  EXPECT_EQ(JobOf(first).state(), v1::PENDING);
+  EXPECT_THAT(GatesOf(core_->state, JobOf(first)), ElementsAre(HasSubstr("still being written")));
   EXPECT_THAT(Submit(Array("0-5"), "cut"),
               StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("another array")));
   ASSERT_OK_AND_ASSIGN(const v1::SubmitJobResponse response, Submit(Array("0-2"), "cut"));
-  EXPECT_EQ(response.array_id(), begun.id());
+  EXPECT_EQ(response.array_id(), "array-0123456789");
   ASSERT_EQ(response.job_ids_size(), 3);
-  EXPECT_EQ(response.job_ids(0), first.id());
+  EXPECT_EQ(response.job_ids(0), first);
   Rounds(3);
   EXPECT_EQ(StatesOf(Ids(response)), "RUNNING RUNNING RUNNING");
+}
+
+// Found by simulation: refused when it was repeated, its jobs waited for the rest for ever.
+TEST_F(ControllerArraysTest, ACutOffArrayIsCompletedAlthoughItWouldBeRefusedNow) {
+  AddNode("node-a", 8000);
+  const std::string first = BeginArray();
+  v1::Queue queue;
+  queue.set_project("retail/nlp");
+  queue.set_cpu_milli_limit(500);
+  ASSERT_OK(core_->queues.Set(queue, testing::Admin()).status());
+  EXPECT_THAT(Submit(Array("0-2"), "new"),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("quota")));
+  ASSERT_OK_AND_ASSIGN(const v1::SubmitJobResponse response, Submit(Array("0-2"), "cut"));
+  EXPECT_EQ(response.job_ids_size(), 3);
+  EXPECT_EQ(response.job_ids(0), first);
 }
 
 TEST_F(ControllerArraysTest, ALargeArrayIsWrittenInSeveralTransactions) {
