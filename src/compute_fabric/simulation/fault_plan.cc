@@ -95,23 +95,27 @@ void JumpClock(World& world) {
   machine.clock.Jump(by);
 }
 
-// Calls `fault` at the arrivals of a Poisson process.
-void Repeat(World& world, absl::Duration mean, absl::Time until, std::function<void()> fault) {
-  if (mean == absl::InfiniteDuration()) return;
-  Simulator& simulator = world.simulator();
-  const absl::Duration wait = simulator.random().Exponential(mean);
-  if (simulator.Now() + wait >= until) return;
-  simulator.After(wait, [&world, mean, until, fault] {
-    fault();
-    Repeat(world, mean, until, fault);
-  });
+// A device or the node's probe fails for a while, as the agent's own checks see it.
+void SpoilHealth(World& world) {
+  Random& random = world.simulator().random();
+  Machine* const machine = random.Pick(world.machines()).get();
+  const bool device = machine->info.devices_size() > 0 && random.Chance(0.7);
+  const std::string what =
+      device ? machine->info
+                   .devices(static_cast<int>(random.Between(0, machine->info.devices_size() - 1)))
+                   .id()
+             : "";
+  world.simulator().trace().Add("world", "breaks ", device ? what : "the probe", " of ",
+                                machine->name());
+  machine->SetBroken(what, true);
+  world.simulator().After(Lasting(world), [machine, what] { machine->SetBroken(what, false); });
 }
 
 }  // namespace
 
 void PlanFaults(World& world, const FaultRates& rates, absl::Time until) {
   const auto plan = [&](absl::Duration mean, std::function<void()> fault) {
-    Repeat(world, mean, until, std::move(fault));
+    world.simulator().Repeat(mean, until, std::move(fault));
   };
   plan(rates.kill_controller, [&world] { world.KillController(Lasting(world)); });
   plan(rates.pause_controller, [&world] { world.PauseController(Lasting(world)); });
@@ -126,6 +130,7 @@ void PlanFaults(World& world, const FaultRates& rates, absl::Time until) {
   plan(rates.failing_store, [&world] { FailStore(world); });
   plan(rates.full_disk, [&world] { FillDisk(world); });
   plan(rates.clock_jump, [&world] { JumpClock(world); });
+  plan(rates.health, [&world] { SpoilHealth(world); });
   world.simulator().After(until - world.simulator().Now(), [&world] {
     world.simulator().trace().Add("world", "heals");
     world.Heal();

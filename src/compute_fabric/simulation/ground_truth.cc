@@ -5,46 +5,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "compute_fabric/jobs/job_state.h"
+#include "compute_fabric/simulation/held_amounts.h"
 
 namespace oneai::fabric::simulation {
-namespace {
-
-constexpr int kWholeDevice = 1000;
-
-std::map<std::string, int> DevicesOf(const v1::Task& task) {
-  std::map<std::string, int> devices;
-  for (const std::string& id : task.device_ids()) devices[id] = kWholeDevice;
-  for (const v1::DeviceGrant& grant : task.grants()) {
-    if (grant.milli() > 0) devices[grant.id()] = grant.milli();
-  }
-  return devices;
-}
-
-std::map<std::string, int64_t> UseOf(const v1::Job& job) {
-  std::map<std::string, int64_t> use;
-  for (const v1::Task& task : job.tasks()) {
-    if (!IsActive(task.state())) continue;
-    use["cpu"] += job.spec().resources().cpu_milli();
-    if (task.has_device()) {
-      const int milli = task.device().milli() > 0 ? task.device().milli() : kWholeDevice;
-      use[task.device().kind()] += int64_t{task.device().count()} * milli;
-    }
-  }
-  return use;
-}
-
-std::string Describe(const v1::Job& job) {
-  std::string text = absl::StrCat(job.id(), " (", job.spec().name(), ") ",
-                                  JobStateName(job.state()), " attempt ", job.attempt());
-  for (const v1::Task& task : job.tasks()) {
-    absl::StrAppend(&text, " [", task.rank(), ".", task.attempt(), " ", TaskStateName(task.state()),
-                    " on ", task.node(), "]");
-  }
-  for (const std::string& reason : job.reasons()) absl::StrAppend(&text, " \"", reason, "\"");
-  return text;
-}
-
-}  // namespace
 
 void GroundTruth::Violate(std::string invariant, std::string what, std::vector<std::string> words) {
   simulator_->trace().Add("VIOLATION", invariant, ": ", what);
@@ -125,6 +88,10 @@ void GroundTruth::Committed(int64_t revision, const std::vector<WatchEvent>& eve
                                 v1::NodeState_Name(node.state()), ", revision ", revision);
       }
       nodes_[node.info().name()] = std::move(node);
+    } else if (absl::StartsWith(key, "arrays/") && event.kind == WatchEvent::Kind::kPut) {
+      v1::JobArray array;
+      array.ParseFromString(event.item.value);
+      arrays_[array.id()] = std::move(array);
     } else if (absl::StartsWith(key, "queues/") && event.kind == WatchEvent::Kind::kPut) {
       v1::Queue queue;
       queue.ParseFromString(event.item.value);
@@ -140,19 +107,27 @@ void GroundTruth::TakeJob(const std::string& id, const std::string& value) {
   const v1::Job* before = known == jobs_.end() ? nullptr : &known->second;
   if (before == nullptr || before->state() != job.state() || before->attempt() != job.attempt())
     simulator_->trace().Add("store", Describe(job));
-  const auto request = job.spec().env().find(kRequestVariable);
-  if (before == nullptr && request != job.spec().env().end()) {
-    const auto [other, is_new] = job_of_request_.insert({request->second, id});
-    if (!is_new) {
-      Violate("one request makes one job",
-              absl::StrCat(request->second, " made ", other->second, " and ", id),
-              {request->second, id, other->second});
-    }
-  }
+  if (before == nullptr) TakeRequest(job);
   if (before != nullptr) CheckHistory(*before, job);
+  CheckPlacement(before, job);
   TakeDevices(before, job);
   TakeQuota(before, job);
+  TakeArray(job);
+  if (IsFinished(job.state())) ever_ended_.insert(id);
+  if (job.state() == v1::SUCCEEDED) ever_succeeded_.insert(id);
   jobs_[id] = std::move(job);
+}
+
+void GroundTruth::TakeRequest(const v1::Job& job) {
+  const auto request = job.spec().env().find(kRequestVariable);
+  if (request == job.spec().env().end()) return;
+  const std::string& made = job.array_id().empty() ? job.id() : job.array_id();
+  const auto [other, is_new] = job_of_request_.insert({request->second, made});
+  if (other->second != made || (job.array_id().empty() && !is_new)) {
+    Violate("one request makes one job",
+            absl::StrCat(request->second, " made ", other->second, " and ", made),
+            {request->second, made, other->second});
+  }
 }
 
 void GroundTruth::CheckHistory(const v1::Job& before, const v1::Job& after) {
@@ -170,60 +145,6 @@ void GroundTruth::CheckHistory(const v1::Job& before, const v1::Job& after) {
   }
 }
 
-void GroundTruth::TakeDevices(const v1::Job* before, const v1::Job& after) {
-  if (before != nullptr) {
-    for (const v1::Task& task : before->tasks()) {
-      for (const auto& [id, milli] : DevicesOf(task))
-        held_[{task.node(), id}].erase({after.id(), task.rank()});
-    }
-  }
-  for (const v1::Task& task : after.tasks()) {
-    if (!IsActive(task.state())) continue;
-    for (const auto& [id, milli] : DevicesOf(task)) {
-      std::map<Holder, int>& holders = held_[{task.node(), id}];
-      holders[{after.id(), task.rank()}] = milli;
-      int sum = 0;
-      std::string who;
-      for (const auto& [holder, share] : holders) {
-        sum += share;
-        absl::StrAppend(&who, " ", holder.first, "/", holder.second);
-      }
-      if (sum > kWholeDevice) {
-        Violate("no device held twice",
-                absl::StrCat(id, " of ", task.node(), " is promised for ", sum, "/1000 to", who),
-                {after.id(), task.node()});
-      }
-    }
-  }
-}
-
-void GroundTruth::TakeQuota(const v1::Job* before, const v1::Job& after) {
-  const std::string& project = after.spec().project();
-  std::map<std::string, int64_t>& used = used_[project];
-  std::map<std::string, int64_t> rise = UseOf(after);
-  if (before != nullptr) {
-    for (const auto& [resource, amount] : UseOf(*before)) rise[resource] -= amount;
-  }
-  const v1::Queue& queue = queues_[project];
-  for (const auto& [resource, amount] : rise) {
-    used[resource] += amount;
-    int64_t limit = 0;
-    if (resource == "cpu") {
-      limit = queue.cpu_milli_limit();
-    } else if (const auto it = queue.device_limit().find(resource);
-               it != queue.device_limit().end()) {
-      limit = it->second * kWholeDevice;
-    }
-    if (const auto it = queue.limit().find(resource); it != queue.limit().end()) limit = it->second;
-    if (amount > 0 && limit > 0 && used[resource] > limit) {
-      Violate("quotas are held",
-              absl::StrCat(project, " uses ", used[resource], " of ", resource, ", its limit is ",
-                           limit, ": ", Describe(after)),
-              {after.id(), project});
-    }
-  }
-}
-
 void GroundTruth::SubmitAcknowledged(const std::string& request_id, const std::string& job_id) {
   simulator_->trace().Add("user", request_id, " is acknowledged as ", job_id);
   if (!jobs_.contains(job_id)) {
@@ -236,6 +157,30 @@ void GroundTruth::SubmitAcknowledged(const std::string& request_id, const std::s
     Violate("one request makes one job",
             absl::StrCat(request_id, " was acknowledged as ", known->second, " and as ", job_id),
             {request_id, job_id, known->second});
+  }
+}
+
+void GroundTruth::ArrayAcknowledged(const std::string& request_id,
+                                    const v1::SubmitJobResponse& response) {
+  const std::string& id = response.array_id();
+  simulator_->trace().Add("user", request_id, " is acknowledged as ", id);
+  const auto array = arrays_.find(id);
+  if (array == arrays_.end() || !array->second.whole() ||
+      array->second.num_jobs() != response.job_ids_size()) {
+    Violate("no acknowledged job lost",
+            absl::StrCat(request_id, " was acknowledged as ", id, ", which is not whole"),
+            {id, request_id});
+  }
+  for (const std::string& job : response.job_ids()) {
+    if (jobs_.contains(job)) continue;
+    Violate("no acknowledged job lost",
+            absl::StrCat(job, " of ", id, " was acknowledged and is not durable"), {id, job});
+  }
+  const auto known = acknowledged_.insert({request_id, id}).first;
+  if (known->second != id) {
+    Violate("one request makes one job",
+            absl::StrCat(request_id, " was acknowledged as ", known->second, " and as ", id),
+            {request_id, id, known->second});
   }
 }
 

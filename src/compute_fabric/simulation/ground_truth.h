@@ -6,7 +6,10 @@
 //   an acknowledged job is durable and stays; one request makes one job
 //   an attempt of a task starts once; no two attempts of a gang, or of a rank, run together
 //   no device is promised or used beyond what it is, shares included
-//   a queue's hard limit is not exceeded by anything placed
+//   a queue's hard limit is not exceeded by anything placed, nor what it may borrow at most
+//   what is placed goes to nodes in service and to devices that work, after what it depends on
+//   an array starts when it is whole, and of a bounded one only so many run at once
+//   nobody is preempted for ever
 //   a finished job stays finished, and starts nothing, unless it is retried
 //   a waiting job says why
 #pragma once
@@ -48,6 +51,7 @@ class GroundTruth {
   void Committed(int64_t revision, const std::vector<WatchEvent>& events);
   // People.
   void SubmitAcknowledged(const std::string& request_id, const std::string& job_id);
+  void ArrayAcknowledged(const std::string& request_id, const v1::SubmitJobResponse& response);
   // From then on it may come back more than once: the call is repeated until it is answered.
   void RetryRequested(const std::string& job_id) { retries_.insert(job_id); }
 
@@ -78,7 +82,12 @@ class GroundTruth {
   using Holder = std::pair<std::string, int>;  // job, rank
 
   void TakeJob(const std::string& id, const std::string& value);
+  void TakeRequest(const v1::Job& job);
   void CheckHistory(const v1::Job& before, const v1::Job& after);
+  void CheckPlacement(const v1::Job* before, const v1::Job& after);
+  void CheckNode(const v1::Task& task, const v1::Job& job);
+  void CheckDependencies(const v1::Job& job);
+  void TakeArray(const v1::Job& after);
   void TakeDevices(const v1::Job* before, const v1::Job& after);
   void TakeQuota(const v1::Job* before, const v1::Job& after);
 
@@ -94,7 +103,12 @@ class GroundTruth {
   std::map<TaskKey, Running> running_;
   std::set<TaskKey> started_;
   std::map<std::pair<std::string, std::string>, std::map<Holder, int>> held_;  // by node, device
-  std::map<std::string, std::map<std::string, int64_t>> used_;  // by project and resource
+  std::map<std::string, std::map<std::string, int64_t>> used_;  // by queue and resource
+  std::map<std::string, v1::JobArray> arrays_;
+  std::map<std::string, std::set<std::string>> jobs_of_array_;
+  std::map<std::string, std::set<std::string>> holding_of_array_;  // of them, those with tasks
+  std::set<std::string> ever_ended_;
+  std::set<std::string> ever_succeeded_;
   std::vector<Violation> violations_;
 };
 

@@ -162,6 +162,13 @@ void Machine::KillShim(const TaskKey& key) {
   EndProcess(key, std::nullopt);
 }
 
+void Machine::SetBroken(const std::string& device, bool is_broken) {
+  const bool changed = is_broken ? broken.insert(device).second : broken.erase(device) > 0;
+  if (!changed) return;
+  ++health_version;
+  Changed();
+}
+
 void Machine::PowerCut() {
   powered_ = false;
   ++agent_absence_;

@@ -68,6 +68,8 @@ class Machine {
   void PowerCut();
   bool has_power() const { return powered_; }
   void PowerOn() { powered_ = true; }
+  // A device, or (empty) the node's probe, fails or works again; the agent's checks see it.
+  void SetBroken(const std::string& device, bool broken);
   std::vector<TaskKey> LiveTasks() const;
   const SharedStorage& storage() const { return *storage_; }
 
@@ -86,6 +88,8 @@ class Machine {
   std::map<TaskKey, absl::Time> forgotten;
   int64_t epoch = 0;
   bool disk_full = false;
+  std::set<std::string> broken;  // devices; "": the probe
+  uint64_t health_version = 0;   // rises with every change of `broken`
   absl::Duration fence = absl::Seconds(30);
 
   SimClock clock;

@@ -138,6 +138,7 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // who looks at its log sees what there is
   // The code under test warns of every fault; the trace says it better.
   if (const absl::Status logs =
           oneai::Log::Start({.component = "dst", .file = "", .level = oneai::LogLevel::kError});

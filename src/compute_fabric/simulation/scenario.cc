@@ -44,6 +44,15 @@ Scenario Clocks() {
   return clocks;
 }
 
+Scenario Health() {
+  Scenario health{.name = "health", .what = "devices and probes fail, nodes are lost"};
+  health.faults.health = Seconds(15);
+  health.faults.kill_agent = Seconds(60);
+  health.faults.power_cut = Seconds(60);
+  health.faults.kill_controller = Minutes(2);
+  return health;
+}
+
 Scenario TakeOver() {
   Scenario over{.name = "takeover", .what = "controllers replace each other on a remote store"};
   over.embedded = false;
@@ -71,7 +80,8 @@ Scenario Everything() {
                 .slow_store = Minutes(2),
                 .failing_store = Minutes(2),
                 .full_disk = Minutes(2),
-                .clock_jump = Minutes(1)};
+                .clock_jump = Minutes(1),
+                .health = Minutes(1)};
   return all;
 }
 
@@ -83,6 +93,7 @@ const std::vector<Scenario>& Scenarios() {
                                                   NetworkFaults(),
                                                   Disks(),
                                                   Clocks(),
+                                                  Health(),
                                                   TakeOver(),
                                                   Everything()};
   return scenarios;

@@ -29,6 +29,7 @@ struct FaultRates {
   absl::Duration failing_store = absl::InfiniteDuration();
   absl::Duration full_disk = absl::InfiniteDuration();
   absl::Duration clock_jump = absl::InfiniteDuration();
+  absl::Duration health = absl::InfiniteDuration();  // devices and probes
 };
 
 struct Scenario {

@@ -45,6 +45,7 @@ void SimAgent::TickAfter(absl::Duration delay) {
 void SimAgent::Tick() {
   const absl::Time now = machine_->clock.Now();
   session_.Poll(now);
+  LookAtHealth();
   session_.Advance(now);
   if (call_ != 0 && session_.changed()) {
     wire_.cancel(call_);
@@ -53,6 +54,20 @@ void SimAgent::Tick() {
   if (call_ == 0 && now >= session_.next_heartbeat()) Send(now);
   const absl::Duration due = session_.next_heartbeat() - now;
   TickAfter(call_ != 0 ? kIdleTick : std::clamp(due, absl::Milliseconds(1), kIdleTick));
+}
+
+void SimAgent::LookAtHealth() {
+  if (machine_->health_version == health_version_) return;
+  health_version_ = machine_->health_version;
+  std::vector<v1::HealthCheck> checks;
+  std::map<std::string, std::string> broken_devices;
+  for (const std::string& device : machine_->broken) {
+    v1::HealthCheck& check = checks.emplace_back();
+    check.set_name(device.empty() ? "probe" : "device:" + device);
+    check.set_message("broken (simulated)");
+    if (!device.empty()) broken_devices[device] = check.message();
+  }
+  session_.SetHealth(std::move(checks), broken_devices);
 }
 
 void SimAgent::Send(absl::Time now) {

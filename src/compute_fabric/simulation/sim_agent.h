@@ -38,6 +38,8 @@ class SimAgent final : public Process {
  private:
   void TickAfter(absl::Duration delay);
   void Tick();
+  // What compute_fabric/node's HealthMonitor does.
+  void LookAtHealth();
   void Send(absl::Time now);
   void Answered(uint64_t call_id, absl::StatusOr<v1::HeartbeatResponse> response);
 
@@ -51,6 +53,7 @@ class SimAgent final : public Process {
   uint64_t call_ = 0;  // in flight; 0: none
   uint64_t last_call_ = 0;
   uint64_t next_tick_ = 0;
+  uint64_t health_version_ = 0;
   absl::Time tick_due_ = absl::InfiniteFuture();
 };
 

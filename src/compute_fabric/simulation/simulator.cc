@@ -39,6 +39,16 @@ void Simulator::Enter(unsigned low, unsigned high) {
   swapcontext(&fiber->context, &fiber->caller);
 }
 
+void Simulator::Repeat(absl::Duration mean, absl::Time until, std::function<void()> action) {
+  if (mean == absl::InfiniteDuration()) return;
+  const absl::Duration wait = random_.Exponential(mean);
+  if (now_ + wait >= until) return;
+  After(wait, [this, mean, until, action = std::move(action)] {
+    action();
+    Repeat(mean, until, action);
+  });
+}
+
 void Simulator::Spawn(Process* owner, std::function<void()> body) {
   if (!owner->alive()) return;
   auto fiber = std::make_unique<Fiber>();

@@ -49,6 +49,9 @@ class Simulator {
 
   // Runs `action` after `delay`, in the order of time, then of the calls.
   void After(absl::Duration delay, std::function<void()> action);
+  // Runs `action` at the arrivals of a Poisson process, `mean` apart, until then. An infinite mean:
+  // never.
+  void Repeat(absl::Duration mean, absl::Time until, std::function<void()> action);
   // Runs `body` in a fiber of `owner`, soon; later when it is suspended, never when it is dead.
   // Fibers of dead owners are run to their end: whatever they wait for fails at once.
   void Spawn(Process* owner, std::function<void()> body);

@@ -8,24 +8,10 @@
 namespace oneai::fabric::simulation {
 namespace {
 
-constexpr const char* kProjects[] = {"retail/nlp", "retail/vision", "finance/risk"};
-
 // Longer than any process is suspended.
 constexpr absl::Duration kLateRepeat = absl::Minutes(2);
 // How long jobs without an end go on when all is well again.
 constexpr absl::Duration kEndlessMore = absl::Seconds(30);
-
-Identity Everybody() {
-  Identity identity;
-  identity.principal.set_kind(common::v1::Principal::USER);
-  identity.principal.set_name("alice");
-  identity.principal.set_business_unit("*");
-  auth::v1::RoleBinding binding;
-  binding.set_role(auth::v1::ADMIN);
-  binding.set_business_unit("*");
-  identity.bindings.push_back(binding);
-  return identity;
-}
 
 // From `low` to `high`, short ones as likely as long ones.
 int64_t LogUniform(Random& random, double low, double high) {
@@ -57,28 +43,33 @@ void DrawShape(Random& random, v1::JobSpec& spec) {
     spec.set_num_tasks_min(static_cast<int32_t>(random.Between(1, spec.num_tasks() - 1)));
 }
 
-}  // namespace
-
-Workload::Workload(World* world) : world_(world), user_(Everybody()) {}
-
-void Workload::Repeat(absl::Duration mean, absl::Time until, std::function<void()> action) {
-  Simulator& simulator = world_->simulator();
-  const absl::Duration wait = simulator.random().Exponential(mean);
-  if (simulator.Now() + wait >= until) return;
-  simulator.After(wait, [this, mean, until, action] {
-    action();
-    Repeat(mean, until, action);
-  });
+// Array or sweep, of which sometimes only some may run at once.
+void DrawArray(Random& random, v1::JobSpec& spec) {
+  const int running_max = random.Chance(0.5) ? static_cast<int>(random.Between(1, 3)) : 0;
+  if (random.Chance(0.5)) {
+    spec.mutable_array()->set_indices(absl::StrCat("0-", random.Between(1, 8)));
+    spec.mutable_array()->set_running_max(running_max);
+    return;
+  }
+  spec.mutable_sweep()->set_running_max(running_max);
+  for (const char* name : {"depth", "width"}) {
+    v1::SweepParameter& parameter = *spec.mutable_sweep()->add_parameters();
+    parameter.set_name(name);
+    for (int64_t i = random.Between(1, 3); i > 0; --i) parameter.add_values(absl::StrCat(i));
+  }
 }
 
+}  // namespace
+
+Workload::Workload(World* world) : world_(world), user_(Everybody()), operators_(world) {}
+
 void Workload::Begin(absl::Time until) {
-  Random& random = world_->simulator().random();
-  Repeat(random.Between(absl::Seconds(3), absl::Seconds(15)), until, [this] { Submit(); });
-  Repeat(absl::Seconds(40), until, [this] { CancelAny(); });
-  Repeat(absl::Seconds(60), until, [this] { RetryAny(); });
-  Repeat(absl::Seconds(60), until, [this] { Cordon(); });
-  Repeat(absl::Seconds(60), until, [this] { ChangeQuota(); });
-  Repeat(absl::Seconds(90), until, [this] { Drain(); });
+  Simulator& simulator = world_->simulator();
+  simulator.Repeat(simulator.random().Between(absl::Seconds(3), absl::Seconds(15)), until,
+                   [this] { Submit(); });
+  simulator.Repeat(absl::Seconds(40), until, [this] { CancelAny(); });
+  simulator.Repeat(absl::Seconds(60), until, [this] { RetryAny(); });
+  operators_.Begin(until);
 }
 
 v1::JobSpec Workload::DrawSpec(const std::string& request_id) {
@@ -97,7 +88,8 @@ v1::JobSpec Workload::DrawSpec(const std::string& request_id) {
   }
   if (!jobs_.empty() && random.Chance(0.15)) {
     v1::Dependency* dependency = spec.add_depends_on();
-    dependency->set_job_id(random.Pick(jobs_));
+    dependency->set_job_id(!arrays_.empty() && random.Chance(0.3) ? random.Pick(arrays_)
+                                                                  : random.Pick(jobs_));
     dependency->set_condition(random.Chance(0.5) ? v1::AFTER_OK : v1::AFTER_ANY);
   }
   spec.mutable_restart()->set_max_restarts(static_cast<int32_t>(random.Between(-1, 3)));
@@ -110,6 +102,8 @@ v1::JobSpec Workload::DrawSpec(const std::string& request_id) {
   env[kDurationVariable] =
       spec.long_running() ? "0" : absl::StrCat(LogUniform(random, 200, 90'000));
   if (!spec.long_running() && random.Chance(0.1)) spec.set_time_limit_ms(30'000);
+  if (!spec.long_running() && random.Chance(0.12)) DrawArray(random, spec);
+  if (random.Chance(0.3)) spec.set_reservation(operators_.ReservationOf(spec.project()));
   return spec;
 }
 
@@ -121,7 +115,8 @@ void Workload::Submit() {
   request.set_request_id(request_id);
   *request.mutable_spec() = DrawSpec(request_id);
   ++num_open_;
-  const bool endless = request.spec().long_running();
+  // What waits for a reservation that is over waits until it is cancelled.
+  const bool endless = request.spec().long_running() || !request.spec().reservation().empty();
   world_->Call<v1::SubmitJobResponse>(
       [this, request](ControllerCore& core) { return core.jobs.Submit(request, user_); },
       [this, request_id, endless](const absl::StatusOr<v1::SubmitJobResponse>& response) {
@@ -132,9 +127,15 @@ void Workload::Submit() {
                                           " is refused: ", response.status().ToString());
           return;
         }
-        world_->truth().SubmitAcknowledged(request_id, response->job().id());
-        jobs_.push_back(response->job().id());
-        if (endless) endless_.push_back(response->job().id());
+        if (response->array_id().empty()) {
+          world_->truth().SubmitAcknowledged(request_id, response->job().id());
+        } else {
+          world_->truth().ArrayAcknowledged(request_id, *response);
+          arrays_.push_back(response->array_id());
+        }
+        jobs_.insert(jobs_.end(), response->job_ids().begin(), response->job_ids().end());
+        if (endless)
+          endless_.insert(endless_.end(), response->job_ids().begin(), response->job_ids().end());
       });
 }
 
@@ -157,7 +158,9 @@ void Workload::Cancel(const std::string& job_id) {
 }
 
 void Workload::CancelAny() {
-  if (!jobs_.empty()) Cancel(world_->simulator().random().Pick(jobs_));
+  Random& random = world_->simulator().random();
+  if (!arrays_.empty() && random.Chance(0.15)) return Cancel(random.Pick(arrays_));
+  if (!jobs_.empty()) Cancel(random.Pick(jobs_));
 }
 
 void Workload::RetryAny() {
@@ -176,77 +179,10 @@ void Workload::RetryAny() {
       });
 }
 
-void Workload::Cordon() {
-  const std::string node = world_->simulator().random().Pick(world_->machines())->name();
-  SetCordoned(node, !cordoned_.contains(node));
-}
-
-void Workload::SetCordoned(const std::string& node, bool cordoned) {
-  if (cordoned) {
-    cordoned_.insert(node);
-  } else {
-    cordoned_.erase(node);
-  }
-  v1::SetNodeSchedulableRequest request;
-  request.set_name(node);
-  request.set_schedulable(!cordoned);
-  ++num_open_;
-  world_->Call<v1::Node>(
-      [this, request](ControllerCore& core) {
-        return core.sessions.SetSchedulable(request, user_);
-      },
-      [this](const absl::StatusOr<v1::Node>&) { --num_open_; });
-}
-
-// The node is put back into service by the next uncordon.
-void Workload::Drain() {
-  Random& random = world_->simulator().random();
-  v1::DrainNodeRequest request;
-  request.set_name(random.Pick(world_->machines())->name());
-  request.set_reason("maintenance");
-  request.set_deadline_ms(random.Between(1'000, 60'000));
-  cordoned_.insert(request.name());
-  ++num_open_;
-  world_->Call<bool>(
-      [this, request](ControllerCore& core) -> absl::StatusOr<bool> {
-        const absl::Status drained = core.nodes.Drain(request, user_);
-        if (!drained.ok()) return drained;
-        return true;
-      },
-      [this](const absl::StatusOr<bool>&) { --num_open_; });
-}
-
-void Workload::ChangeQuota() {
-  Random& random = world_->simulator().random();
-  SetQuota(kProjects[random.Next() % std::size(kProjects)],
-           random.Chance(0.3) ? 0 : random.Between(4, 30) * 1000);
-}
-
-void Workload::SetQuota(const std::string& project, int64_t cpu_milli) {
-  ++num_open_;
-  v1::Queue queue;
-  queue.set_project(project);
-  queue.set_cpu_milli_limit(cpu_milli);
-  world_->Call<v1::Queue>(
-      [this, queue](ControllerCore& core) -> absl::StatusOr<v1::Queue> {
-        // QueueRequests makes its callers wait for each other with a lock, which in one thread
-        // would be for ever.
-        while (changing_queues_.contains(&core.queues)) {
-          world_->simulator().Sleep(absl::Milliseconds(10));
-          if (!world_->simulator().OwnerLives()) return absl::UnavailableError("killed");
-        }
-        changing_queues_.insert(&core.queues);
-        absl::StatusOr<v1::Queue> set = core.queues.Set(queue, user_);
-        changing_queues_.erase(&core.queues);
-        return set;
-      },
-      [this](const absl::StatusOr<v1::Queue>&) { --num_open_; });
-}
-
 // Calls overtake each other, and one that was repeated may be carried out again long after its
 // answer, by a controller that slept: the last ones wait until none can be left.
 void Workload::WindDown() {
-  if (num_open_ > 0) {
+  if (num_open_ + operators_.num_open() > 0) {
     world_->simulator().After(absl::Seconds(1), [this] { WindDown(); });
   } else {
     world_->simulator().After(kLateRepeat, [this] { CalmDown(); });
@@ -254,8 +190,7 @@ void Workload::WindDown() {
 }
 
 void Workload::CalmDown() {
-  for (const auto& machine : world_->machines()) SetCordoned(machine->name(), false);
-  for (const char* project : kProjects) SetQuota(project, 0);
+  operators_.CalmDown();
   // Jobs without an end must run once more before they end: that, too, is liveness.
   world_->simulator().After(kEndlessMore, [this] {
     wound_down_ = true;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "compute_fabric/simulation/operators.h"
 #include "compute_fabric/simulation/world.h"
 
 namespace oneai::fabric::simulation {
@@ -19,37 +20,31 @@ class Workload {
 
   // Plans calls from now until `until`.
   void Begin(absl::Time until);
-  // Takes back what would keep jobs waiting for ever: cordons, tight quotas, endless jobs.
+  // Takes back what would keep jobs waiting for ever: the operators' doings, endless jobs.
   void WindDown();
   // That has been done, and every call has been answered.
-  bool IsDone() const { return wound_down_ && num_open_ == 0; }
+  bool IsDone() const { return wound_down_ && num_open_ + operators_.num_open() == 0; }
   int num_refused() const { return num_refused_; }
   int num_submitted() const { return num_submitted_; }
 
  private:
-  void Repeat(absl::Duration mean, absl::Time until, std::function<void()> action);
   v1::JobSpec DrawSpec(const std::string& request_id);
   void Submit();
   void Cancel(const std::string& job_id);
   void CancelAny();
   void RetryAny();
-  void Cordon();
-  void Drain();
-  void SetCordoned(const std::string& node, bool cordoned);
-  void ChangeQuota();
   void CalmDown();
-  void SetQuota(const std::string& project, int64_t cpu_milli);
 
   World* const world_;
   const Identity user_;
+  Operators operators_;
   int num_submitted_ = 0;
   int num_refused_ = 0;
   int num_open_ = 0;
   bool wound_down_ = false;
   std::vector<std::string> jobs_;     // acknowledged
   std::vector<std::string> endless_;  // of them, those that run until cancelled
-  std::set<std::string> cordoned_;
-  std::set<const QueueRequests*> changing_queues_;
+  std::vector<std::string> arrays_;   // of which those are
 };
 
 }  // namespace oneai::fabric::simulation

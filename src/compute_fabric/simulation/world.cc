@@ -10,7 +10,7 @@ namespace oneai::fabric::simulation {
 namespace {
 
 constexpr absl::Duration kRestartAfterExit = absl::Seconds(1);
-constexpr absl::Duration kDeposedMax = absl::Milliseconds(10);
+constexpr absl::Duration kDeposedMax = absl::Seconds(10);
 
 v1::NodeInfo DrawNode(int index, Random& random) {
   v1::NodeInfo info;
@@ -144,8 +144,8 @@ void World::TakeOver() {
   simulator_->Pause(before, simulator_->random().Between(absl::ZeroDuration(), absl::Seconds(60)));
   deposed_.insert(before);
   StartController();
-  // A leader is replaced when its lease is over, and it knows when that is; only what was under way
-  // when it was suspended goes on when it wakes.
+  // A leader is replaced when its lease is over, and it knows when that is; but clocks run apart,
+  // and what was under way when it was suspended goes on when it wakes.
   const absl::Duration rest =
       std::max(simulator_->paused_until(*before) - simulator_->Now(), absl::ZeroDuration()) +
       simulator_->random().Between(absl::ZeroDuration(), kDeposedMax);
@@ -278,6 +278,8 @@ void World::Heal() {
   controller_clock_.Jump(-controller_clock_.offset());
   for (const auto& machine : machines_) {
     machine->disk_full = false;
+    for (const std::string& device : std::set<std::string>(machine->broken))
+      machine->SetBroken(device, false);
     machine->clock.Jump(-machine->clock.offset());
   }
 }

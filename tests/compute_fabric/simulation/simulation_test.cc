@@ -120,6 +120,21 @@ class GroundTruthTest : public ::testing::Test {
     KeyValue item{"jobs/" + job.id(), job.SerializeAsString(), ++revision_, revision_};
     truth_.Committed(revision_, {{WatchEvent::Kind::kPut, item}});
   }
+  template <typename Message>
+  void Put(const std::string& key, const Message& message) {
+    const KeyValue item{key, message.SerializeAsString(), ++revision_, revision_};
+    truth_.Committed(revision_, {{WatchEvent::Kind::kPut, item}});
+  }
+  static v1::Node ReadyNode(const std::string& name) {
+    v1::Node node;
+    node.mutable_info()->set_name(name);
+    node.set_state(v1::READY);
+    return node;
+  }
+  void SetUp() override {
+    for (const char* name : {"node-1", "node-2", "node-3"})
+      Put(absl::StrCat("nodes/", name), ReadyNode(name));
+  }
   void Start(const std::string& node, const std::string& job, int rank, int attempt) {
     TaskOrder order;
     order.key = {job, rank, attempt};
@@ -179,6 +194,65 @@ TEST_F(GroundTruthTest, WhatIsPlacedMustFitTheLimitOfItsQueue) {
   AddTask(job, 1, "node-2");
   Commit(job);
   EXPECT_EQ(FirstBroken(), "quotas are held");
+}
+
+TEST_F(GroundTruthTest, AUnitMayNotBorrowMoreThanItMay) {
+  v1::Queue unit;
+  unit.set_project("retail");
+  (*unit.mutable_nominal())["cpu"] = 1000;
+  (*unit.mutable_borrowing_limit())["cpu"] = 500;
+  Put("queues/retail", unit);
+  v1::Job job = Gang("job-a", 1);
+  AddTask(job, 0, "node-1");
+  Commit(job);
+  EXPECT_EQ(FirstBroken(), "");
+  AddTask(job, 1, "node-2");
+  Commit(job);
+  EXPECT_EQ(FirstBroken(), "quotas are held");
+}
+
+TEST_F(GroundTruthTest, NothingIsPlacedOnADrainingNodeOrABrokenDevice) {
+  v1::Job job = Gang("job-a", 1);
+  AddTask(job, 0, "node-1");
+  Commit(job);
+  v1::Node draining = ReadyNode("node-1");
+  draining.set_state(v1::DRAINING);
+  draining.mutable_drain()->set_reason("maintenance");
+  Put("nodes/node-1", draining);
+  Commit(job);  // what is there may stay
+  EXPECT_EQ(FirstBroken(), "");
+  v1::Job other = Gang("job-b", 1);
+  AddTask(other, 0, "node-1");
+  Commit(other);
+  EXPECT_EQ(FirstBroken(), "nothing is placed on a node out of service");
+}
+
+TEST_F(GroundTruthTest, OfABoundedArrayOnlySoManyRunAtOnce) {
+  v1::JobArray array;
+  array.set_id("array-a");
+  array.set_whole(true);
+  array.set_running_max(1);
+  Put("arrays/array-a", array);
+  for (int i = 0; i < 2; ++i) {
+    v1::Job job = Gang(absl::StrCat("job-", i), 1);
+    job.set_array_id("array-a");
+    AddTask(job, 0, absl::StrCat("node-", 1 + i));
+    EXPECT_EQ(FirstBroken(), "");
+    Commit(job);
+  }
+  EXPECT_EQ(FirstBroken(), "of an array only so many run at once");
+}
+
+TEST_F(GroundTruthTest, AJobRunsAfterWhatItDependsOn) {
+  v1::Job first = Gang("job-a", 1);
+  Commit(first);
+  v1::Job second = Gang("job-b", 1);
+  v1::Dependency& dependency = *second.mutable_spec()->add_depends_on();
+  dependency.set_job_id("job-a");
+  dependency.set_condition(v1::AFTER_OK);
+  AddTask(second, 0, "node-1");
+  Commit(second);
+  EXPECT_EQ(FirstBroken(), "nothing runs before what it depends on");
 }
 
 TEST_F(GroundTruthTest, AnAcknowledgedJobMustBeDurable) {
