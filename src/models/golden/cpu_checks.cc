@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "kernels/sampling/sampling.h"
+#include "models/golden/hybrid_checks.h"
 #include "models/runtime/cpu_model.h"
 
 namespace oneai::models::golden {
@@ -22,6 +23,7 @@ constexpr int64_t kBlockTokens = 5;
 struct RunningCase {
   const GoldenCase* golden = nullptr;
   std::vector<int32_t> block_table;
+  int32_t state_slot = 0;
   std::vector<int64_t> expected, generated;
   int32_t next_token = 0;
 
@@ -48,13 +50,21 @@ std::vector<std::vector<int32_t>> DealBlocks(const std::vector<int64_t>& num_tok
   return tables;
 }
 
+// How goldens name the block that mixes tokens.
+absl::string_view AttentionName(const ModelConfig& config, int64_t layer) {
+  if (config.family == ModelFamily::kQwen) return ".attn";
+  return config.layer_types[layer] == LayerType::kLinearAttention ? ".linear_attn" : ".self_attn";
+}
+
 class CpuChecks {
  public:
-  CpuChecks(const Fixture& fixture, CpuModel& model, PagedKvCache& cache, absl::string_view suffix,
-            Report& report)
-      : fixture_(fixture), model_(model), cache_(cache), suffix_(suffix), report_(report) {}
+  CpuChecks(const Fixture& fixture, CpuModel& model, const StepMemory& memory,
+            absl::string_view suffix, Report& report)
+      : fixture_(fixture), model_(model), memory_(memory), suffix_(suffix), report_(report) {}
 
-  absl::Status CheckText(const GoldenCase& golden, const std::vector<int32_t>& blocks);
+  // `slot`: its recurrent state, in models that have one.
+  absl::Status CheckText(const GoldenCase& golden, const std::vector<int32_t>& blocks,
+                         int32_t slot);
   absl::Status CheckEmbedding(const GoldenCase& golden, const std::vector<int32_t>& blocks);
   absl::Status CheckRerank(const GoldenCase& golden, const std::vector<int32_t>& blocks);
   absl::Status CheckScores(const GoldenCase& golden, const std::vector<int32_t>& blocks);
@@ -66,10 +76,12 @@ class CpuChecks {
                        absl::Span<const float> values);
   absl::Status CompareTrace(const GoldenCase& golden, qwen::Probe probe, int64_t layer,
                             const CpuTensor& x);
+  // What the layer's router chose.
+  absl::Status CompareRouting(const GoldenCase& golden, int64_t layer);
 
   const Fixture& fixture_;
   CpuModel& model_;
-  PagedKvCache& cache_;
+  const StepMemory memory_;
   const std::string suffix_;
   Report& report_;
 };
@@ -91,10 +103,11 @@ absl::Status CpuChecks::CompareTrace(const GoldenCase& golden, qwen::Probe probe
       name = absl::StrCat(golden.name, ".hidden.", layer);
       break;
     case qwen::Probe::kAttention:
-      name = absl::StrCat(golden.name, ".layer", layer, ".self_attn");
+      name = absl::StrCat(golden.name, ".layer", layer, AttentionName(model_.config(), layer));
       break;
     case qwen::Probe::kMlp:
       name = absl::StrCat(golden.name, ".layer", layer, ".mlp");
+      if (model_.config().IsSparse(layer)) RETURN_IF_ERROR(CompareRouting(golden, layer));
       break;
     case qwen::Probe::kFinal:
       name = absl::StrCat(golden.name, ".hidden.final");
@@ -104,14 +117,38 @@ absl::Status CpuChecks::CompareTrace(const GoldenCase& golden, qwen::Probe probe
   return Compare("hidden", name, absl::MakeConstSpan(x.data, count));  // rows without gaps
 }
 
-absl::Status CpuChecks::CheckText(const GoldenCase& golden, const std::vector<int32_t>& blocks) {
-  const SequenceChunk chunk{golden.input_ids, 0, blocks, kAllRows};
+absl::Status CpuChecks::CompareRouting(const GoldenCase& golden, int64_t layer) {
+  const std::string router = absl::StrCat(golden.name, ".layer", layer, ".router.");
+  const CpuOps::Routing routing = model_.ops().routing();
+  const int64_t num_experts = model_.config().moe.num_experts;
+  std::vector<float> logits;
+  for (size_t t = 0; t < golden.input_ids.size(); ++t) {
+    const auto row = routing.logits.begin() + static_cast<int64_t>(t) * routing.logits_stride;
+    logits.insert(logits.end(), row, row + num_experts);
+  }
+  RETURN_IF_ERROR(Compare("router", router + "logits", logits));
+  RETURN_IF_ERROR(Compare("router", router + "weights", routing.weights));
+  ASSIGN_OR_RETURN(const std::vector<int64_t> experts, fixture_.Ints(router + "experts"));
+  const bool equal = std::ranges::equal(experts, routing.experts);
+  report_.Add(absl::StrCat("cpu experts", suffix_), router + "experts",
+              equal ? 0 : std::numeric_limits<double>::infinity());
+  return absl::OkStatus();
+}
+
+absl::Status CpuChecks::CheckText(const GoldenCase& golden, const std::vector<int32_t>& blocks,
+                                  int32_t slot) {
+  SequenceChunk chunk{golden.input_ids, 0, blocks, kAllRows};
+  chunk.state_slot = slot;
   std::vector<float> logits;
   absl::Status traced;
   auto observe = [&](qwen::Probe probe, int64_t layer, const CpuTensor& x) {
-    if (golden.traced && traced.ok()) traced = CompareTrace(golden, probe, layer, x);
+    if (!golden.traced || !traced.ok()) return;
+    traced = CompareTrace(golden, probe, layer, x);
+    const bool linear = model_.config().layer_types[0] == LayerType::kLinearAttention;
+    if (!traced.ok() || !linear || layer != 0 || probe != qwen::Probe::kAttention) return;
+    traced = CheckDeltaNet(fixture_, golden, model_, *memory_.state, slot, suffix_, report_);
   };
-  RETURN_IF_ERROR(model_.ForwardObserved({&chunk, 1}, cache_, logits, observe));
+  RETURN_IF_ERROR(model_.ForwardObserved({&chunk, 1}, memory_, logits, observe));
   RETURN_IF_ERROR(traced);
   return Compare("logits", absl::StrCat(golden.name, ".logits"), logits);
 }
@@ -120,7 +157,7 @@ absl::Status CpuChecks::CheckEmbedding(const GoldenCase& golden,
                                        const std::vector<int32_t>& blocks) {
   const SequenceChunk chunk{golden.input_ids, 0, blocks, 1};
   std::vector<float> hidden;
-  RETURN_IF_ERROR(model_.ForwardHidden({&chunk, 1}, cache_, hidden));
+  RETURN_IF_ERROR(model_.ForwardHidden({&chunk, 1}, memory_, hidden));
   RETURN_IF_ERROR(Compare("hidden", golden.name + ".last_hidden", hidden));
   for (const int64_t dimension :
        {static_cast<int64_t>(hidden.size()), fixture_.truncated_dimension()}) {
@@ -144,7 +181,7 @@ absl::Status CpuChecks::CheckEmbedding(const GoldenCase& golden,
 absl::Status CpuChecks::CheckRerank(const GoldenCase& golden, const std::vector<int32_t>& blocks) {
   const SequenceChunk chunk{golden.input_ids, 0, blocks, 1};
   std::vector<float> logits;
-  RETURN_IF_ERROR(model_.Forward({&chunk, 1}, cache_, logits));
+  RETURN_IF_ERROR(model_.Forward({&chunk, 1}, memory_, logits));
   const int64_t vocab = model_.output_dim(), yes = fixture_.token_yes(), no = fixture_.token_no();
   if (yes < 0 || yes >= vocab || no < 0 || no >= vocab) {
     return absl::InvalidArgumentError(
@@ -158,7 +195,7 @@ absl::Status CpuChecks::CheckRerank(const GoldenCase& golden, const std::vector<
 absl::Status CpuChecks::CheckScores(const GoldenCase& golden, const std::vector<int32_t>& blocks) {
   const SequenceChunk chunk{golden.input_ids, 0, blocks, 1};
   std::vector<float> scores;
-  RETURN_IF_ERROR(model_.Forward({&chunk, 1}, cache_, scores));
+  RETURN_IF_ERROR(model_.Forward({&chunk, 1}, memory_, scores));
   return Compare("scores", golden.name + ".scores", scores);
 }
 
@@ -175,11 +212,12 @@ absl::Status CpuChecks::CheckGreedy(std::vector<RunningCase> running) {
       if (step == 0) {
         chunks.push_back({c.golden->input_ids, 0, c.block_table, 1});
       } else {
-        chunks.push_back({absl::MakeConstSpan(&c.next_token, 1), c.num_cached(), c.block_table,
-                          1});
+        chunks.push_back({absl::MakeConstSpan(&c.next_token, 1), c.num_cached(), c.block_table, 1});
       }
+      chunks.back().state_slot = c.state_slot;
+      chunks.back().prompt_tokens = static_cast<int64_t>(c.golden->input_ids.size());
     }
-    RETURN_IF_ERROR(model_.Forward(chunks, cache_, logits));
+    RETURN_IF_ERROR(model_.Forward(chunks, memory_, logits));
     for (size_t i = 0; i < active.size(); ++i) {
       active[i]->next_token =
           kernels::ArgMax(logits.data() + i * model_.output_dim(), model_.output_dim());
@@ -223,14 +261,17 @@ absl::Status CheckOnCpu(const Fixture& fixture, const ModelConfig& config, Check
   const std::vector<std::vector<int32_t>> tables = DealBlocks(num_tokens, num_blocks);
   ASSIGN_OR_RETURN(PagedKvCache cache,
                    PagedKvCache::Create(config, num_blocks, kBlockTokens, ComputeDtype::kF32));
-  CpuChecks checks(fixture, *model, cache, suffix, report);
+  ASSIGN_OR_RETURN(RecurrentState state,
+                   RecurrentState::Create(config, static_cast<int64_t>(cases.size())));
+  CpuChecks checks(fixture, *model, {cache, &state}, suffix, report);
   size_t next_text = 0;
   for (size_t i = 0; i < cases.size(); ++i) {
     const GoldenCase& golden = *cases[i];
     switch (golden.kind) {
       case CaseKind::kText:
-        text[next_text++].block_table = tables[i];
-        RETURN_IF_ERROR(checks.CheckText(golden, tables[i]));
+        text[next_text].block_table = tables[i];
+        text[next_text++].state_slot = static_cast<int32_t>(i);
+        RETURN_IF_ERROR(checks.CheckText(golden, tables[i], static_cast<int32_t>(i)));
         break;
       case CaseKind::kEmbedding:
         RETURN_IF_ERROR(checks.CheckEmbedding(golden, tables[i]));

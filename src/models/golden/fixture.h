@@ -41,6 +41,7 @@ struct GoldenTraining {
   std::string adapter;  // "": all of the model is trained; else this adapter's factors only
   double loss = 0;
   std::optional<double> grad_norm;
+  std::optional<double> aux_loss;      // load balancing of experts; not part of loss
   std::vector<std::string> gradients;  // parameter names; with an adapter those of all its factors
   std::optional<AdamWSettings> optimizer;
 };
@@ -71,6 +72,11 @@ class Fixture {
     return truncated_dimension_;
   }  // of kEmbedding cases; 0: none
 
+  // The case along which the multi-token-prediction head was run; "": there is no such golden.
+  const std::string& mtp_prompt() const { return mtp_prompt_; }
+  // Parts that need images, of the families whose text part alone is supported; not checked.
+  const std::vector<std::string>& left_out() const { return left_out_; }
+
   // Golden tensors by name. NotFound: none of that name. InvalidArgument: not of that type, or not
   // `num_elements` long (-1: any).
   absl::StatusOr<std::vector<float>> Floats(absl::string_view name,
@@ -84,6 +90,9 @@ class Fixture {
   absl::Status ReadDescription(const JsonObject& object);
   // That golden.safetensors is what golden.json says it is.
   absl::Status CheckTensors(const JsonObject& listed) const;
+  // Whether the model is the text part of one that also sees.
+  bool IsTextPart() const;
+  absl::Status ReadTraining(const JsonObject& train);
   absl::Status ReadCases(const Json& cases, absl::string_view file);
 
   std::filesystem::path folder_;
@@ -93,6 +102,8 @@ class Fixture {
   std::vector<GoldenCase> cases_;
   std::vector<std::string> adapters_;
   std::optional<GoldenTraining> training_;
+  std::string mtp_prompt_;
+  std::vector<std::string> left_out_;
   int64_t token_yes_ = -1, token_no_ = -1, truncated_dimension_ = 0;
 };
 

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 
 namespace oneai::models::golden {
 
@@ -38,6 +39,8 @@ std::string Report::ToText() const {
                           c.deviation <= 1.0 ? "ok" : "FAIL", c.name, c.deviation, c.num_tensors,
                           c.worst, c.detail.empty() ? "" : ": ", c.detail);
   }
+  if (!left_out_.empty())
+    absl::StrAppend(&text, "  not checked: ", absl::StrJoin(left_out_, ", "), "\n");
   return text;
 }
 

@@ -26,14 +26,17 @@ class Report {
   // Notes one comparison; a NaN deviation counts as infinite.
   void Add(absl::string_view check, absl::string_view tensor, double deviation,
            std::string detail = "");
+  // Notes a part of the fixture that was not looked at; it does not count as a check.
+  void LeaveOut(absl::string_view part) { left_out_.emplace_back(part); }
   const std::vector<Check>& checks() const { return checks_; }
   // True when there is at least one check and none deviates by more than its tolerance.
   bool Passed() const;
-  // One line per check.
+  // One line per check and one for what was left out.
   std::string ToText() const;
 
  private:
   std::vector<Check> checks_;  // in order of first appearance
+  std::vector<std::string> left_out_;
 };
 
 // max |x - golden| / (tolerance * std(golden)), with the largest magnitude in place of a std of

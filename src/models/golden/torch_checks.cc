@@ -120,11 +120,13 @@ class TrainingLoss {
     return TrainingLoss(std::move(inputs));
   }
 
-  // Mean cross-entropy; for a sequence classifier the pairwise reward loss of rows 2i (chosen) and
-  // 2i + 1 (rejected) on the first score of their last tokens.
-  torch::Tensor operator()(const TorchWeights& weights) const {
+  // Mean cross-entropy (and, on request, the load-balancing loss beside it); for a sequence
+  // classifier the pairwise reward loss of rows 2i (chosen) and 2i + 1 (rejected) on the first
+  // score of their last tokens.
+  torch::Tensor operator()(const TorchWeights& weights, torch::Tensor* aux_loss = nullptr) const {
     if (weights.config.head == ModelHead::kCausalLm) {
       const LossSum loss = Loss(weights, inputs_.batch, inputs_.targets, torch::kFloat32);
+      if (aux_loss != nullptr) *aux_loss = loss.load_balancing;
       return loss.sum / static_cast<double>(loss.num_tokens);
     }
     const std::vector<int64_t>& bounds = inputs_.batch.cu_seqlens;
@@ -209,7 +211,8 @@ absl::Status TorchChecks::CheckLogits() {
   RETURN_IF_ERROR(CheckIds(tokens, model_.config().vocab_size));
   const torch::NoGradGuard no_grad;
   ASSIGN_OR_RETURN(const TorchWeights weights, model_.Weights());
-  const TorchBatch batch = MakeTorchBatch(torch::tensor(tokens, torch::kInt64), cu_seqlens);
+  TorchBatch batch = MakeTorchBatch(torch::tensor(tokens, torch::kInt64), cu_seqlens);
+  batch.use = TorchUse::kInference;
   const torch::Tensor logits = Logits(weights, batch, torch::kFloat32).contiguous();
   for (size_t i = 0; i < packed.size(); ++i) {
     const std::string name = packed[i]->name + ".logits";
@@ -223,8 +226,14 @@ absl::Status TorchChecks::CheckLogits() {
 absl::Status TorchChecks::CheckTraining(const GoldenTraining& golden) {
   ASSIGN_OR_RETURN(const TrainingLoss loss, TrainingLoss::Create(fixture_, model_.config()));
   ASSIGN_OR_RETURN(const TorchWeights weights, model_.Weights());
-  const torch::Tensor value = loss(weights);
+  torch::Tensor aux_loss;
+  const torch::Tensor value = loss(weights, &aux_loss);
   Add("loss", "train.loss", RelativeDeviation(value.item<double>(), golden.loss, kLossTolerance));
+  if (golden.aux_loss) {
+    if (!aux_loss.defined()) return absl::InvalidArgumentError("golden.json: no layer has experts");
+    Add("aux loss", "train.aux_loss",
+        RelativeDeviation(aux_loss.item<double>(), *golden.aux_loss, kLossTolerance));
+  }
   value.backward();
   RETURN_IF_ERROR(CheckGradients(golden));
   return golden.optimizer ? CheckSteps(*golden.optimizer, loss) : absl::OkStatus();
@@ -235,6 +244,7 @@ absl::Status TorchChecks::CheckGradients(const GoldenTraining& golden) {
   const std::vector<NamedParameter>& parameters = model_.parameters();
   double sum_squares = 0;
   for (const NamedParameter& p : parameters) {
+    if (!p.tensor.grad().defined()) continue;  // an expert that no token visited
     sum_squares += p.tensor.grad().to(torch::kFloat64).square().sum().item<double>();
   }
   if (golden.grad_norm) {
@@ -252,7 +262,8 @@ absl::Status TorchChecks::CheckGradients(const GoldenTraining& golden) {
           absl::StrCat("golden.json: the model has no parameter '", name, "'"));
     }
     const std::string tensor = "train.grad." + name;
-    const torch::Tensor grad = p->tensor.grad().contiguous();
+    const torch::Tensor grad =
+        p->tensor.grad().defined() ? p->tensor.grad().contiguous() : torch::zeros_like(p->tensor);
     ASSIGN_OR_RETURN(const std::vector<float> expected, fixture_.Floats(tensor, grad.numel()));
     Add("gradients", tensor, DeviationInTolerances(Values(grad), expected, tolerance));
   }

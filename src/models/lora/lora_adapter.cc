@@ -23,8 +23,8 @@ bool IsFloat(DType dtype) {
 }
 
 // The matrices that PEFT counts as linear: all but the embedding (and norms, which are vectors).
-bool IsLinear(const qwen::WeightSpec& spec) {
-  return spec.shape.size() == 2 && spec.name != qwen::kEmbedding;
+bool IsLinear(const qwen::WeightSpec& spec, absl::string_view embedding) {
+  return spec.shape.size() == 2 && spec.name != embedding;
 }
 
 absl::StatusOr<TensorView> Factor(const Checkpoint& tensors, const std::string& name,
@@ -83,7 +83,7 @@ absl::Status LoraAdapter::Match(const LoraConfig& config, const ModelConfig& mod
     absl::string_view name = spec.name;
     if (!absl::ConsumeSuffix(&name, kWeight)) continue;
     if (!SelectsModule(config, name)) continue;
-    if (!IsLinear(spec)) {
+    if (!IsLinear(spec, qwen::EmbeddingName(model))) {
       // all-linear passes over them; a name in the list asks for what LoRA here does not do.
       if (config.all_linear) continue;
       return absl::UnimplementedError(absl::StrCat(tensors_.source(), ": target_modules selects '",
@@ -128,7 +128,8 @@ absl::StatusOr<Checkpoint> MergeAdapter(const ModelConfig& model, const Checkpoi
           absl::StrCat(base.source(), ": the adapter was loaded for a model with another '",
                        module.weight, "'"));
     }
-    ASSIGN_OR_RETURN(std::vector<float> w, ToFloat32(weight->second));
+    ASSIGN_OR_RETURN(const TensorView tensor, base.Get(weight->second.name));
+    ASSIGN_OR_RETURN(std::vector<float> w, ToFloat32(tensor));
     ASSIGN_OR_RETURN(const std::vector<float> a, ToFloat32(module.a));
     ASSIGN_OR_RETURN(const std::vector<float> b, ToFloat32(module.b));
     AddProduct(module, a, b, w);

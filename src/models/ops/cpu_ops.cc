@@ -6,6 +6,7 @@
 #include "kernels/attention/attention.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/gemm/gemm.h"
+#include "kernels/moe/sigmoid_gate.h"
 #include "kernels/rmsnorm/rmsnorm.h"
 #include "kernels/rope/rope.h"
 #include "kernels/swiglu/swiglu.h"
@@ -31,12 +32,31 @@ kernels::RmsNormArgs NormArgs(const float* x, float* y, int64_t num_rows,
           .epsilon = static_cast<float>(epsilon)};
 }
 
+// Below this many tokens a loop over them costs less than telling other threads about it.
+constexpr int64_t kTokensPerLoop = 8;
+
+template <typename Body>
+void ForTokens(int64_t num_tokens, kernels::KernelContext& context, const Body& body) {
+  if (num_tokens < kTokensPerLoop) {
+    body(0, num_tokens, 0);
+  } else {
+    context.threads().ParallelFor(num_tokens, body);
+  }
+}
+
 }  // namespace
 
 CpuOps::CpuOps(const ModelConfig& config, kernels::KernelContext& context)
     : config_(config),
       context_(context),
-      rope_(ComputeRopeFrequencies(config.rope, config.head_dim)) {}
+      rope_(config),
+      lora_(context),
+      delta_net_(config, context) {
+  int num_attention = 0, num_linear = 0;
+  for (const LayerType type : config.layer_types)
+    memory_index_.push_back(type == LayerType::kLinearAttention ? num_linear++ : num_attention++);
+  memory_index_.push_back(num_attention);  // of the draft layer
+}
 
 CpuTensor CpuOps::Rows(std::vector<float>& buffer, int64_t num_rows, int64_t width) {
   const auto elements = static_cast<size_t>(num_rows * width);
@@ -46,11 +66,7 @@ CpuTensor CpuOps::Rows(std::vector<float>& buffer, int64_t num_rows, int64_t wid
 
 void CpuOps::Bind(const CpuBatch& batch) {
   batch_ = batch;
-  const int64_t half = config_.head_dim / 2;
-  const Tensor cos = Rows(cos_, batch.num_tokens(), half),
-               sin = Rows(sin_, batch.num_tokens(), half);
-  kernels::RopeCosSin(batch.positions.data(), batch.num_tokens(), rope_.inv_freq.data(),
-                      config_.head_dim, rope_.attention_factor, cos.data, sin.data);
+  rope_.Compute(batch.positions, batch.seq_start, batch.prompt_tokens);
 }
 
 CpuTensor CpuOps::Embed(const Embedding& table) {
@@ -81,42 +97,59 @@ CpuTensor CpuOps::AddNorm(Tensor& x, const Tensor& delta, const Vector& weight) 
   return y;
 }
 
-Qkv<CpuTensor> CpuOps::ProjectQkv(const Tensor& x, const Linear& q, const Linear& k,
-                                  const Linear& v) {
-  const int64_t num_tokens = batch_.num_tokens();
-  const Qkv<Tensor> qkv = {Rows(q_, num_tokens, q.weight.n()), Rows(k_, num_tokens, k.weight.n()),
-                           Rows(v_, num_tokens, v.weight.n())};
-  Apply(x, num_tokens, q, qkv.q.data);
-  Apply(x, num_tokens, k, qkv.k.data);
-  Apply(x, num_tokens, v, qkv.v.data);
-  return qkv;
+Qkv<CpuTensor> CpuOps::ProjectQkv(const Tensor& x, const StackedLinear& qkv) {
+  const int64_t width = qkv.weight.n(), q_width = config_.num_heads * config_.head_dim,
+                kv_width = config_.num_kv_heads * config_.head_dim;
+  const Tensor all = Rows(qkv_, batch_.num_tokens(), width);
+  Apply(x, batch_.num_tokens(), qkv, batch_.adapters, all.data);
+  float* k = all.data + q_width;
+  return {.q = all,
+          .k = {k, width},
+          .v = {k + kv_width, width},
+          .gate = {config_.attention_gate ? k + 2 * kv_width : nullptr, width}};
 }
 
 void CpuOps::QkNorm(Qkv<Tensor>& qkv, const Vector& q, const Vector& k) {
-  const int64_t num_tokens = batch_.num_tokens();
-  const double epsilon = config_.rms_norm_eps;
-  kernels::RmsNorm(NormArgs(qkv.q.data, qkv.q.data, num_tokens * config_.num_heads, q, epsilon),
-                   context_);
-  kernels::RmsNorm(NormArgs(qkv.k.data, qkv.k.data, num_tokens * config_.num_kv_heads, k, epsilon),
-                   context_);
+  static const auto& variant = kernels::PickVariant(kernels::RmsNormVariants(), kernels::MaxIsa());
+  auto norm_heads = [&](const Tensor& x, int64_t token, int64_t num_heads, const Vector& weight) {
+    float* row = x.data + token * x.stride;
+    variant.fn(NormArgs(row, row, num_heads, weight, config_.rms_norm_eps), nullptr, nullptr, 0, 0,
+               num_heads);
+  };
+  auto tokens = [&](int64_t begin, int64_t end, int) {
+    for (int64_t token = begin; token < end; ++token) {
+      norm_heads(qkv.q, token, config_.num_heads, q);
+      norm_heads(qkv.k, token, config_.num_kv_heads, k);
+    }
+  };
+  ForTokens(batch_.num_tokens(), context_, tokens);
 }
 
 void CpuOps::Rope(Qkv<Tensor>& qkv) {
-  for (const Tensor& x : {qkv.q, qkv.k}) {
-    kernels::Rope({.x = x.data,
-                   .token_stride = x.stride,
-                   .head_stride = config_.head_dim,
-                   .num_tokens = batch_.num_tokens(),
-                   .num_heads = x.stride / config_.head_dim,
-                   .rotary_dim = config_.head_dim,
-                   .cos = cos_.data(),
-                   .sin = sin_.data()},
-                  context_);
+  // k follows q in each row, so both are rotated in one pass.
+  kernels::Rope({.x = qkv.q.data,
+                 .token_stride = qkv.q.stride,
+                 .head_stride = config_.head_dim,
+                 .num_tokens = batch_.num_tokens(),
+                 .num_heads = config_.num_heads + config_.num_kv_heads,
+                 .rotary_dim = rope_.rotary_dim(),
+                 .cos = rope_.cos(),
+                 .sin = rope_.sin()},
+                context_);
+}
+
+void CpuOps::ScaleQueries(Qkv<Tensor>& qkv) {
+  const int64_t width = config_.num_heads * config_.head_dim;
+  for (int64_t t = 0; t < batch_.num_tokens(); ++t) {
+    const float scale = rope_.query_scales()[t];
+    if (scale == 1.0f) continue;
+    float* row = qkv.q.data + t * qkv.q.stride;
+    for (int64_t i = 0; i < width; ++i) row[i] *= scale;
   }
 }
 
 CpuTensor CpuOps::Attention(int layer, const Qkv<Tensor>& qkv, int64_t window) {
-  const kernels::KvCacheView& cache = batch_.layers[layer];
+  const kernels::KvCacheView& cache = batch_.layers[memory_index_[layer]];
   kernels::WriteKv({.k = qkv.k.data,
                     .v = qkv.v.data,
                     .token_stride = qkv.k.stride,
@@ -124,7 +157,7 @@ CpuTensor CpuOps::Attention(int layer, const Qkv<Tensor>& qkv, int64_t window) {
                     .num_tokens = batch_.num_tokens(),
                     .cache = cache},
                    context_);
-  const Tensor out = Rows(attended_, batch_.num_tokens(), qkv.q.stride);
+  const Tensor out = Rows(attended_, batch_.num_tokens(), config_.num_heads * config_.head_dim);
   kernels::Attention({.q = qkv.q.data,
                       .q_stride = qkv.q.stride,
                       .out = out.data,
@@ -142,19 +175,38 @@ CpuTensor CpuOps::Attention(int layer, const Qkv<Tensor>& qkv, int64_t window) {
   return out;
 }
 
+void CpuOps::GateHeads(Tensor& x, const Qkv<Tensor>& qkv) {
+  kernels::SigmoidGate({.gate = qkv.gate.data,
+                        .gate_stride = qkv.gate.stride,
+                        .y = x.data,
+                        .y_stride = x.stride,
+                        .num_rows = batch_.num_tokens(),
+                        .dim = config_.num_heads * config_.head_dim},
+                       context_);
+}
+
 CpuTensor CpuOps::Project(const Tensor& x, const Linear& linear) {
   const Tensor y = Rows(projected_, batch_.num_tokens(), linear.weight.n());
-  Apply(x, batch_.num_tokens(), linear, y.data);
+  Apply(x, batch_.num_tokens(), linear, batch_.adapters, y.data);
   return y;
 }
 
-CpuTensor CpuOps::GatedMlp(const Tensor& x, const GateUp& gate_up, const Linear& down) {
-  const int64_t num_tokens = batch_.num_tokens(), inner = config_.intermediate_size;
-  const Tensor y = Rows(mlp_, num_tokens, config_.hidden_size);
-  const Tensor both = Rows(gate_up_, std::min(num_tokens, kMlpTile), 2 * inner);
-  for (int64_t begin = 0; begin < num_tokens; begin += kMlpTile) {
-    const int64_t rows = std::min(kMlpTile, num_tokens - begin);
-    Multiply(x.data + begin * x.stride, x.stride, rows, gate_up.fused, {}, both.data);
+CpuTensor CpuOps::GatedMlp(const Tensor& x, const StackedLinear& gate_up, const Linear& down) {
+  const Tensor y = Rows(mlp_, batch_.num_tokens(), config_.hidden_size);
+  GatedMlpRows(x, batch_.num_tokens(), gate_up, down, batch_.adapters, y);
+  return y;
+}
+
+void CpuOps::GatedMlpRows(const Tensor& x, int64_t num_rows, const Linear& gate_up,
+                          const Linear& down, absl::Span<const CpuLora* const> adapters,
+                          const Tensor& y) {
+  const int64_t inner = gate_up.weight.n() / 2;
+  const Tensor both = Rows(gate_up_, std::min(num_rows, kMlpTile), 2 * inner);
+  for (int64_t begin = 0; begin < num_rows; begin += kMlpTile) {
+    const int64_t rows = std::min(kMlpTile, num_rows - begin);
+    const absl::Span<const CpuLora* const> tile =
+        adapters.empty() ? adapters : adapters.subspan(begin, rows);
+    Apply({x.data + begin * x.stride, x.stride}, rows, gate_up, tile, both.data);
     kernels::Swiglu({.gate = both.data,
                      .up = both.data + inner,
                      .in_stride = both.stride,
@@ -163,25 +215,51 @@ CpuTensor CpuOps::GatedMlp(const Tensor& x, const GateUp& gate_up, const Linear&
                      .num_rows = rows,
                      .dim = inner},
                     context_);
-    Multiply(both.data, both.stride, rows, down.weight, down.bias, y.data + begin * y.stride);
+    Apply(both, rows, down, tile, y.data + begin * y.stride);
   }
-  return y;
 }
 
-void CpuOps::Apply(const Tensor& x, int64_t num_rows, const Linear& linear, float* y) {
-  Multiply(x.data, x.stride, num_rows, linear.weight, linear.bias, y);
+CpuTensor CpuOps::FuseDraft(const Tensor& embedded, const Vector& embedding_norm,
+                            const Tensor& hidden, const Vector& hidden_norm, const Linear& fc) {
+  const int64_t num_tokens = batch_.num_tokens(), width = config_.hidden_size;
+  const Tensor pair = Rows(draft_pair_, num_tokens, 2 * width);
+  const auto norm = [&](const Tensor& x, const Vector& weight, float* y) {
+    kernels::RmsNormArgs args = NormArgs(x.data, y, num_tokens, weight, config_.rms_norm_eps);
+    args.x_stride = x.stride, args.y_stride = pair.stride;
+    kernels::RmsNorm(args, context_);
+  };
+  norm(embedded, embedding_norm, pair.data);
+  norm(hidden, hidden_norm, pair.data + width);
+  const Tensor x = Rows(residual_, num_tokens, width);  // which held `embedded`
+  Apply(pair, num_tokens, fc, {}, x.data);
+  return x;
 }
 
-void CpuOps::Multiply(const float* x, int64_t x_stride, int64_t num_rows,
-                      const kernels::PackedMatrix& w, const std::vector<float>& bias, float* y) {
-  kernels::Gemm({.x = x,
-                 .x_stride = x_stride,
+CpuTensor CpuOps::GatedDeltaNet(int layer, const Tensor& x, const DeltaNetWeights<CpuOps>& w) {
+  const int64_t num_tokens = batch_.num_tokens();
+  const Tensor qkvz = Rows(qkvz_, num_tokens, w.qkvz.weight.n());
+  const Tensor ba = Rows(ba_, num_tokens, w.ba.weight.n());
+  Apply(x, num_tokens, w.qkvz, batch_.adapters, qkvz.data);
+  Apply(x, num_tokens, w.ba, batch_.adapters, ba.data);
+  float* heads =
+      delta_net_.Run(layer, qkvz.data, ba.data, {w.conv, w.a_log, w.dt_bias, w.norm},
+                     {num_tokens, *batch_.recurrent, batch_.states[memory_index_[layer]]});
+  return Project({heads, config_.delta_net.value_width()}, w.out);
+}
+
+void CpuOps::Apply(const Tensor& x, int64_t num_rows, const Linear& linear,
+                   absl::Span<const CpuLora* const> adapters, float* y) {
+  const kernels::PackedMatrix& w = linear.weight;
+  kernels::Gemm({.x = x.data,
+                 .x_stride = x.stride,
                  .w = &w,
-                 .bias = bias.empty() ? nullptr : bias.data(),
+                 .bias = linear.bias.empty() ? nullptr : linear.bias.data(),
                  .y = y,
                  .y_stride = w.n(),
                  .m = num_rows},
                 context_);
+  if (!adapters.empty() && linear.site >= 0)
+    lora_.Add(linear.site, x.data, x.stride, adapters, y, w.n());
 }
 
 }  // namespace oneai::models

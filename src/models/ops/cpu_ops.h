@@ -1,7 +1,7 @@
 // File: models/ops/cpu_ops.h
 //
 // The Ops of serving: kernels/ over a paged KV cache. Activations are float32; matrix products are
-// in the dtype the weights were packed in. Every kernel computes a row in an order that depends on
+// in the format the weights were packed in. Every kernel computes a row in an order that depends on
 // nothing else in the batch, so a token's result has the same bits alone, in a mixed batch and in a
 // prefill cut anywhere.
 #pragma once
@@ -12,11 +12,15 @@
 #include "absl/types/span.h"
 #include "kernels/attention/kv_cache_view.h"
 #include "kernels/cpu/bfloat16.h"
+#include "kernels/delta_net/recurrent_state_view.h"
 #include "kernels/gemm/packed_matrix.h"
+#include "kernels/moe/expert_rows.h"
 #include "kernels/thread_pool/kernel_context.h"
 #include "models/config/model_config.h"
+#include "models/ops/cpu_delta_net.h"
+#include "models/ops/cpu_lora.h"
 #include "models/ops/ops.h"
-#include "models/ops/rope_frequencies.h"
+#include "models/ops/rope_table.h"
 
 namespace oneai::models {
 
@@ -31,7 +35,13 @@ struct CpuBatch {
       context_len;  // [num_sequences] tokens in the cache, this step's included
   absl::Span<const int32_t> block_table;  // [num_sequences, block_table_stride]
   int64_t block_table_stride = 0;
-  absl::Span<const kernels::KvCacheView> layers;  // [num_layers]
+  absl::Span<const kernels::KvCacheView> layers;  // [layers that keep keys and values]
+  absl::Span<const int64_t> prompt_tokens;        // [num_sequences]
+  // [T], null for the base model. Empty: all of them.
+  absl::Span<const CpuLora* const> adapters;
+  // Models with linear attention only: what the sequences read and write of [linear layers].
+  const RecurrentStep* recurrent = nullptr;
+  absl::Span<const kernels::RecurrentStateView> states;
 
   int64_t num_tokens() const { return static_cast<int64_t>(tokens.size()); }
   int64_t num_sequences() const { return static_cast<int64_t>(context_len.size()); }
@@ -49,6 +59,7 @@ struct CpuTensor {
 class CpuOps {
  public:
   using Tensor = CpuTensor;
+  // Norms are stored as what they multiply by: 1 + weight where they are zero-centred.
   using Vector = std::vector<float>;
   struct Embedding {
     const void* rows = nullptr;  // [vocab_size, hidden_size], borrowed
@@ -57,10 +68,13 @@ class CpuOps {
   struct Linear {
     kernels::PackedMatrix weight;
     std::vector<float> bias;  // empty: none
+    int32_t site = -1;        // its place in CpuLora::sites; -1: no adapter reaches it
   };
-  struct GateUp {
-    kernels::PackedMatrix fused;  // gate rows, then up rows
+  using StackedLinear = Linear;
+  struct Expert {
+    Linear gate_up, down;
   };
+  using Experts = std::vector<Expert>;
 
   // Borrows both for its lifetime.
   CpuOps(const ModelConfig& config, kernels::KernelContext& context);
@@ -71,28 +85,59 @@ class CpuOps {
   Tensor Embed(const Embedding& table);
   Tensor Norm(const Tensor& x, const Vector& weight);
   Tensor AddNorm(Tensor& x, const Tensor& delta, const Vector& weight);
-  Qkv<Tensor> ProjectQkv(const Tensor& x, const Linear& q, const Linear& k, const Linear& v);
+  Qkv<Tensor> ProjectQkv(const Tensor& x, const StackedLinear& qkv);
   void QkNorm(Qkv<Tensor>& qkv, const Vector& q, const Vector& k);
   void Rope(Qkv<Tensor>& qkv);
+  void ScaleQueries(Qkv<Tensor>& qkv);
   Tensor Attention(int layer, const Qkv<Tensor>& qkv, int64_t window);
+  void GateHeads(Tensor& x, const Qkv<Tensor>& qkv);
   Tensor Project(const Tensor& x, const Linear& linear);
-  Tensor GatedMlp(const Tensor& x, const GateUp& gate_up, const Linear& down);
+  Tensor GatedMlp(const Tensor& x, const StackedLinear& gate_up, const Linear& down);
+  Tensor SparseMlp(int layer, const Tensor& x, const SparseMlpWeights<CpuOps>& w);
+  // The draft head's own step (models/qwen/mtp.h).
+  Tensor FuseDraft(const Tensor& embedded, const Vector& embedding_norm, const Tensor& hidden,
+                   const Vector& hidden_norm, const Linear& fc);
+  Tensor GatedDeltaNet(int layer, const Tensor& x, const DeltaNetWeights<CpuOps>& w);
 
-  // y [num_rows, out] = rows of x through `linear`; y's rows lie without gaps.
-  void Apply(const Tensor& x, int64_t num_rows, const Linear& linear, float* y);
+  // y [num_rows, out] = rows of x through `linear`, with `adapters` [num_rows] (empty: none); y's
+  // rows lie without gaps.
+  void Apply(const Tensor& x, int64_t num_rows, const Linear& linear,
+             absl::Span<const CpuLora* const> adapters, float* y);
+
+  // What the last SparseMlp and GatedDeltaNet did, for goldens.
+  struct Routing {
+    absl::Span<const float> logits;  // [T, logits_stride], the experts' first
+    int64_t logits_stride = 0;
+    absl::Span<const int32_t> experts;  // [T, experts_per_token]
+    absl::Span<const float> weights;
+  };
+  Routing routing() const;
+  const DeltaNetTrace& delta_net_trace() const { return delta_net_.trace(); }
 
  private:
   // At least num_rows x width elements as a tensor.
   static Tensor Rows(std::vector<float>& buffer, int64_t num_rows, int64_t width);
-  void Multiply(const float* x, int64_t x_stride, int64_t num_rows, const kernels::PackedMatrix& w,
-                const std::vector<float>& bias, float* y);
+  // y = down(silu(gate(x)) * up(x)) for some rows, in tiles. y's rows lie without gaps.
+  void GatedMlpRows(const Tensor& x, int64_t num_rows, const Linear& gate_up, const Linear& down,
+                    absl::Span<const CpuLora* const> adapters, const Tensor& y);
+  void RouteTokens(const Tensor& x, const Linear& router);
+  void AddExpert(const Tensor& x, const kernels::ExpertRows::Expert& rows, const Expert& expert,
+                 const Tensor& y);
 
   const ModelConfig& config_;
   kernels::KernelContext& context_;
-  const RopeFrequencies rope_;
+  RopeTable rope_;
+  CpuLoraApplier lora_;
+  CpuDeltaNet delta_net_;
+  std::vector<int> memory_index_;  // of each layer among those of its kind, in cache or state
   CpuBatch batch_;
-  std::vector<float> cos_, sin_;  // [T, head_dim / 2]
-  std::vector<float> residual_, normed_, q_, k_, v_, attended_, projected_, mlp_, gate_up_;
+  std::vector<float> residual_, normed_, qkv_, attended_, projected_, mlp_, gate_up_;
+  std::vector<float> qkvz_, ba_, draft_pair_;
+  // Of SparseMlp.
+  std::vector<float> router_logits_, routed_weights_, expert_in_, expert_out_;
+  std::vector<int32_t> routed_experts_;
+  kernels::ExpertRows expert_rows_;
+  std::vector<const CpuLora*> expert_adapters_;
 };
 
 static_assert(Ops<CpuOps>);

@@ -68,4 +68,13 @@ LossSum LinearCrossEntropy(const Tensor& hidden, const Tensor& weight, const Ten
   return loss;
 }
 
+Tensor LoadBalancingLoss(const std::vector<Tensor>& router_logits, int64_t experts_per_token) {
+  const Tensor probabilities = torch::softmax(torch::cat(router_logits).to(torch::kFloat32), -1);
+  const auto [unused, chosen] = probabilities.detach().topk(experts_per_token, -1);
+  const int64_t num_tokens = probabilities.size(0), num_experts = probabilities.size(1);
+  const Tensor visits = torch::bincount(chosen.reshape({-1}), {}, num_experts);
+  const Tensor share = visits.to(torch::kFloat32) / static_cast<double>(num_tokens);
+  return (share * probabilities.mean(0)).sum() * static_cast<double>(num_experts);
+}
+
 }  // namespace oneai::models

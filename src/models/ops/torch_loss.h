@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "torch/torch.h"
 
@@ -17,6 +18,9 @@ inline constexpr int64_t kIgnoredTarget = -100;
 struct LossSum {
   torch::Tensor sum;       // scalar float32, with gradient when the inputs have one
   int64_t num_tokens = 0;  // targets that are not kIgnoredTarget
+  // Of models with sparse layers, else undefined: LoadBalancingLoss of their routers. Not part of
+  // `sum`; a trainer adds MoeConfig::aux_loss_weight times it to the mean.
+  torch::Tensor load_balancing;
 };
 
 // sum over t of cross-entropy(hidden[t] weight^T, targets[t]) over the targets that are not
@@ -27,5 +31,13 @@ struct LossSum {
 // Differentiable once.
 LossSum LinearCrossEntropy(const torch::Tensor& hidden, const torch::Tensor& weight,
                            const torch::Tensor& targets);
+
+// num_experts times the sum over experts of (share of choices that fall on it) times (mean
+// probability), over the tokens of all layers together: 1 per choice when experts are used evenly.
+//   router_logits  one [T, num_experts] float32 per sparse layer
+// Differentiable through the probabilities. Source: arXiv:2101.03961 section 2.2, as Hugging Face's
+// load_balancing_loss_func has it (with raw logits).
+torch::Tensor LoadBalancingLoss(const std::vector<torch::Tensor>& router_logits,
+                                int64_t experts_per_token);
 
 }  // namespace oneai::models

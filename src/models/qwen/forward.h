@@ -1,10 +1,10 @@
 // File: models/qwen/forward.h
 //
-// The mathematics of the dense Qwen2 and Qwen3 models, written once for training and serving. They
-// are one architecture: a pre-norm decoder with grouped-query attention and a gated MLP. Qwen2 has
-// biases on q, k and v and may have sliding layers; Qwen3 norms q and k and gives heads a size of
-// their own. All of it is in ModelConfig. Source: arXiv:2407.10671 (Qwen2), arXiv:2505.09388
-// (Qwen3).
+// The mathematics of the Qwen text models (and of Llama, which is the same decoder), written once
+// for training and serving: a pre-norm decoder whose layers mix tokens by grouped-query attention,
+// gated or not, or by Gated DeltaNet, and then pass a gated MLP or some of many experts. What a
+// model has of these is in ModelConfig. Source: arXiv:2407.10671 (Qwen2, Qwen2-MoE),
+// arXiv:2505.09388 (Qwen3), and Hugging Face's modeling files for Qwen3-Next and Qwen3.5.
 #pragma once
 
 #include <cstdint>
@@ -15,17 +15,21 @@
 
 namespace oneai::models::qwen {
 
-// The weights of one decoder layer, as `O` stores them. Made by BindWeights
-// (models/qwen/weights.h).
+// The weights of one decoder layer, as `O` stores them; what a layer lacks is empty. Made by
+// BindWeights (models/qwen/weights.h).
 template <Ops O>
 struct BlockWeights {
   typename O::Vector input_norm;  // [hidden_size]
-  typename O::Linear q, k, v;  // [heads * head_dim, hidden_size]; k, v: [kv heads * head_dim, ...]
+  // Layers of full or sliding attention.
+  typename O::StackedLinear qkv;           // q, k, v and, with attention_gate, the gates
   typename O::Vector q_norm, k_norm;       // [head_dim], only with qk_norm
   typename O::Linear o;                    // [hidden_size, heads * head_dim]
+  DeltaNetWeights<O> delta_net;            // layers of linear attention
   typename O::Vector post_attention_norm;  // [hidden_size]
-  typename O::GateUp gate_up;              // 2 x [intermediate_size, hidden_size]
-  typename O::Linear down;                 // [hidden_size, intermediate_size]
+  // Dense layers.
+  typename O::StackedLinear gate_up;  // 2 x [intermediate_size, hidden_size]
+  typename O::Linear down;            // [hidden_size, intermediate_size]
+  SparseMlpWeights<O> sparse;         // sparse layers
 };
 
 template <Ops O>
@@ -34,6 +38,18 @@ struct ModelWeights {
   std::vector<BlockWeights<O>> blocks;
   typename O::Vector final_norm;  // [hidden_size]
   typename O::Linear head;        // [vocab_size, hidden_size]; the embedding's matrix when tied
+};
+
+// A multi-token-prediction head: one more layer, of full attention, which reads the final-normed
+// hidden state of a token and the embedding of the next one, and whose output the model's own head
+// turns into the logits of the token after that.
+template <Ops O>
+struct MtpWeights {
+  typename O::Vector embedding_norm, hidden_norm;  // [hidden_size]
+  typename O::Linear
+      fc;  // [hidden_size, 2 hidden_size]: of the normed embedding, then hidden state
+  BlockWeights<O> block;
+  typename O::Vector final_norm;  // [hidden_size]
 };
 
 // Places where an observer may look at activations: what a layer reads, its two branches before the
@@ -47,15 +63,41 @@ struct NoObserver {
   void operator()(Probe, int64_t, const Tensor&) const {}
 };
 
-// attn(n): n [num_tokens, hidden_size] is the normed residual stream.
+// attn(n): n [num_tokens, hidden_size] is the normed residual stream. `layer` names the layer's
+// place in the KV cache.
 template <Ops O>
 typename O::Tensor Attend(O& ops, const ModelConfig& config, const BlockWeights<O>& w, int layer,
-                          const typename O::Tensor& n) {
-  Qkv<typename O::Tensor> qkv = ops.ProjectQkv(n, w.q, w.k, w.v);
+                          int64_t window, const typename O::Tensor& n) {
+  Qkv<typename O::Tensor> qkv = ops.ProjectQkv(n, w.qkv);
   if (config.qk_norm) ops.QkNorm(qkv, w.q_norm, w.k_norm);
   ops.Rope(qkv);
-  const bool slides = config.layer_types[layer] == LayerType::kSlidingAttention;
-  return ops.Project(ops.Attention(layer, qkv, slides ? config.sliding_window : 0), w.o);
+  if (config.log_n_attention) ops.ScaleQueries(qkv);
+  typename O::Tensor attended = ops.Attention(layer, qkv, window);
+  if (config.attention_gate) ops.GateHeads(attended, qkv);
+  return ops.Project(attended, w.o);
+}
+
+// The branch that mixes tokens, of the layer's type.
+template <Ops O>
+typename O::Tensor MixTokens(O& ops, const ModelConfig& config, const BlockWeights<O>& w, int layer,
+                             const typename O::Tensor& n) {
+  switch (config.layer_types[layer]) {
+    case LayerType::kFullAttention:
+      return Attend(ops, config, w, layer, 0, n);
+    case LayerType::kSlidingAttention:
+      return Attend(ops, config, w, layer, config.sliding_window, n);
+    case LayerType::kLinearAttention:
+      return ops.GatedDeltaNet(layer, n, w.delta_net);
+  }
+  return n;
+}
+
+// The branch that works on each token.
+template <Ops O>
+typename O::Tensor Mlp(O& ops, const ModelConfig& config, const BlockWeights<O>& w, int layer,
+                       const typename O::Tensor& n) {
+  return config.IsSparse(layer) ? ops.SparseMlp(layer, n, w.sparse)
+                                : ops.GatedMlp(n, w.gate_up, w.down);
 }
 
 // Runs the model over the batch that `ops` is bound to. Returns the final-normed hidden states
@@ -69,15 +111,16 @@ typename O::Tensor Forward(O& ops, const ModelConfig& config, const ModelWeights
   };
   typename O::Tensor x = ops.Embed(weights.embed);     // the residual stream
   typename O::Tensor n = ops.Norm(x, norm_before(0));  // what the next branch reads
-  for (int64_t layer = 0; layer < num_layers; ++layer) {
-    const BlockWeights<O>& w = weights.blocks[layer];
-    observe(Probe::kLayerInput, layer, x);
-    const typename O::Tensor attended = Attend(ops, config, w, static_cast<int>(layer), n);
-    observe(Probe::kAttention, layer, attended);
-    n = ops.AddNorm(x, attended, w.post_attention_norm);
-    const typename O::Tensor mlp = ops.GatedMlp(n, w.gate_up, w.down);
-    observe(Probe::kMlp, layer, mlp);
-    n = ops.AddNorm(x, mlp, norm_before(layer + 1));
+  for (int64_t i = 0; i < num_layers; ++i) {
+    const int layer = static_cast<int>(i);
+    const BlockWeights<O>& w = weights.blocks[i];
+    observe(Probe::kLayerInput, i, x);
+    const typename O::Tensor mixed = MixTokens(ops, config, w, layer, n);
+    observe(Probe::kAttention, i, mixed);
+    n = ops.AddNorm(x, mixed, w.post_attention_norm);
+    const typename O::Tensor mlp = Mlp(ops, config, w, layer, n);
+    observe(Probe::kMlp, i, mlp);
+    n = ops.AddNorm(x, mlp, norm_before(i + 1));
   }
   observe(Probe::kLayerInput, num_layers, x);
   observe(Probe::kFinal, num_layers, n);

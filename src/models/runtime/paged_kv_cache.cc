@@ -22,7 +22,7 @@ void PagedKvCache::Unmap::operator()(std::byte* p) const { munmap(p, bytes); }
 
 int64_t PagedKvCache::BlockBytes(const ModelConfig& config, int64_t block_tokens,
                                  KvCacheFormat format) {
-  return 2 * config.num_layers * PlaneBytes(config, block_tokens, format);
+  return 2 * config.num_kv_layers() * PlaneBytes(config, block_tokens, format);
 }
 
 absl::StatusOr<PagedKvCache> PagedKvCache::Create(const ModelConfig& config, int64_t num_blocks,
@@ -31,6 +31,9 @@ absl::StatusOr<PagedKvCache> PagedKvCache::Create(const ModelConfig& config, int
     return absl::InvalidArgumentError(
         absl::StrCat("a KV cache needs at least one block of one token, not ", num_blocks,
                      " blocks of ", block_tokens));
+  }
+  if (config.num_kv_layers() < 1) {
+    return absl::InvalidArgumentError("a KV cache was asked for a model without attention layers");
   }
   if (config.head_dim % 2 != 0) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -58,7 +61,7 @@ absl::StatusOr<PagedKvCache> PagedKvCache::Create(const ModelConfig& config, int
   cache.data_ = cache.mapped_.get() + (kHugePage - address % kHugePage) % kHugePage;
   madvise(cache.data_, static_cast<size_t>(bytes), MADV_HUGEPAGE);  // a wish: refusal costs speed
   const int64_t plane_bytes = PlaneBytes(config, block_tokens, format);
-  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+  for (int64_t layer = 0; layer < config.num_kv_layers(); ++layer) {
     std::byte* k = cache.data_ + 2 * layer * plane_bytes;
     cache.layers_.push_back({.k = k,
                              .v = k + plane_bytes,

@@ -31,7 +31,7 @@ constexpr KvCacheFormat DefaultKvCacheFormat(ComputeDtype dtype) {
 }
 
 // A block holds `block_tokens` tokens of every layer, keys and values, contiguously:
-//   [num_blocks][num_layers][k, v][num_kv_heads][what kernels/attention/kv_cache_view.h says]
+//   [num_blocks][layers that keep keys and values][k, v][num_kv_heads][what kernels/attention/kv_cache_view.h says]
 // so that a block can be copied, sent or freed as one piece.
 class PagedKvCache {
  public:

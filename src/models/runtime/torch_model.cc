@@ -1,5 +1,6 @@
 #include "models/runtime/torch_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -9,6 +10,7 @@
 #include "models/qwen/weights.h"
 #include "models/safetensors/atomic_file.h"
 #include "models/safetensors/checkpoint_writer.h"
+#include "models/weights/checkpoint_source.h"
 
 namespace oneai::models {
 namespace {
@@ -29,6 +31,15 @@ uint64_t KeyOf(uint64_t seed, const std::string& name) {
   uint64_t key = Mix(seed);
   for (const char c : name) key = Mix(key ^ static_cast<unsigned char>(c));
   return key;
+}
+
+// Fills with the logarithm of uniform numbers in (0, 16).
+void FillLogUniform(Tensor& tensor, uint64_t key) {
+  float* out = tensor.data_ptr<float>();
+  for (int64_t i = 0; i < tensor.numel(); ++i) {
+    const uint64_t bits = Mix(key + static_cast<uint64_t>(i)) >> 11;
+    out[i] = static_cast<float>(std::log((static_cast<double>(bits) + 0.5) * 0x1p-49));
+  }
 }
 
 // Fills with normal(0, std) by Box-Muller, two elements per pair of uniforms.
@@ -69,11 +80,42 @@ class ParameterSource {
     }
     return linear;
   }
-  absl::StatusOr<TorchOps::GateUp> GateUp(const std::string& gate, const std::string& up) const {
-    TorchOps::GateUp pair;
-    ASSIGN_OR_RETURN(pair.gate, Vector(gate));
-    ASSIGN_OR_RETURN(pair.up, Vector(up));
-    return pair;
+  absl::StatusOr<Tensor> Norm(const std::string& name) const { return Vector(name); }
+  absl::StatusOr<TorchOps::StackedLinear> Stacked(const qwen::RowParts& parts,
+                                                  const qwen::RowParts& bias) const {
+    TorchOps::StackedLinear stacked;
+    std::vector<std::string> names;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const qwen::RowPart& part = parts[i];
+      const size_t at = std::ranges::find(names, part.name) - names.begin();
+      if (at == names.size()) {
+        names.push_back(part.name);
+        ASSIGN_OR_RETURN(TorchOps::Linear linear,
+                         Linear(part.name, bias.empty() ? "" : bias[i].name));
+        stacked.tensors.push_back(std::move(linear));
+      }
+      stacked.parts.push_back({at, part.begin, part.rows});
+    }
+    return stacked;
+  }
+  absl::StatusOr<TorchOps::StackedLinear> Router(const qwen::RowParts& parts) const {
+    return Stacked(parts, {});
+  }
+  absl::StatusOr<TorchOps::Experts> Experts(const std::vector<qwen::RowParts>& gate_up,
+                                            const qwen::RowParts& down) const {
+    TorchOps::Experts experts;
+    if (gate_up[0].size() == 1) {
+      ASSIGN_OR_RETURN(experts.stacked_gate_up, Vector(gate_up[0][0].name));
+      ASSIGN_OR_RETURN(experts.stacked_down, Vector(down[0].name));
+      return experts;
+    }
+    for (size_t e = 0; e < gate_up.size(); ++e) {
+      ASSIGN_OR_RETURN(Tensor gate, Vector(gate_up[e][0].name));
+      ASSIGN_OR_RETURN(Tensor up, Vector(gate_up[e][1].name));
+      ASSIGN_OR_RETURN(Tensor out, Vector(down[e].name));
+      experts.gate.push_back(gate), experts.up.push_back(up), experts.down.push_back(out);
+    }
+    return experts;
   }
 
  private:
@@ -114,6 +156,23 @@ absl::StatusOr<TorchWeights> InitWeights(const ModelConfig& config, uint64_t see
     if (spec.init == qwen::Init::kNormal) {
       FillNormal(tensor, KeyOf(seed, spec.name), config.initializer_range);
     }
+    if (spec.init == qwen::Init::kLogUniform) FillLogUniform(tensor, KeyOf(seed, spec.name));
+    parameters.push_back({spec.name, tensor});
+  }
+  return Bind(config, std::move(parameters), device);
+}
+
+absl::StatusOr<TorchWeights> LoadTorchWeights(const ModelConfig& config, const WeightSource& source,
+                                              torch::Device device) {
+  ASSIGN_OR_RETURN(const qwen::StoredWeights stored, qwen::MatchCheckpoint(config, source));
+  std::vector<NamedParameter> parameters;
+  for (const qwen::WeightSpec& spec : qwen::WeightTable(config)) {
+    ASSIGN_OR_RETURN(const DenseWeight dense, source.Dense(stored.at(spec.name).name));
+    Tensor tensor = torch::empty(spec.shape);
+    const auto bytes = static_cast<size_t>(tensor.numel() * DTypeBytes(dense.dtype));
+    ASSIGN_OR_RETURN(const std::vector<float> values,
+                     ToFloat32({spec.name, dense.dtype, spec.shape, {dense.data, bytes}}));
+    std::memcpy(tensor.data_ptr<float>(), values.data(), values.size() * sizeof(float));
     parameters.push_back({spec.name, tensor});
   }
   return Bind(config, std::move(parameters), device);
@@ -121,15 +180,7 @@ absl::StatusOr<TorchWeights> InitWeights(const ModelConfig& config, uint64_t see
 
 absl::StatusOr<TorchWeights> LoadTorchWeights(const ModelConfig& config,
                                               const Checkpoint& checkpoint, torch::Device device) {
-  ASSIGN_OR_RETURN(const qwen::StoredWeights stored, qwen::MatchCheckpoint(config, checkpoint));
-  std::vector<NamedParameter> parameters;
-  for (const qwen::WeightSpec& spec : qwen::WeightTable(config)) {
-    ASSIGN_OR_RETURN(const std::vector<float> values, ToFloat32(stored.at(spec.name)));
-    Tensor tensor = torch::empty(spec.shape);
-    std::memcpy(tensor.data_ptr<float>(), values.data(), values.size() * sizeof(float));
-    parameters.push_back({spec.name, tensor});
-  }
-  return Bind(config, std::move(parameters), device);
+  return LoadTorchWeights(config, *SourceOf(checkpoint), device);
 }
 
 absl::Status SaveTorchWeights(const TorchWeights& weights, const std::filesystem::path& folder,
@@ -170,7 +221,14 @@ Tensor Logits(const TorchWeights& weights, const TorchBatch& batch, torch::Scala
 
 LossSum Loss(const TorchWeights& weights, const TorchBatch& batch, const Tensor& targets,
              torch::ScalarType compute) {
-  return LinearCrossEntropy(Hidden(weights, batch, compute), weights.model.head.weight, targets);
+  TorchOps ops(weights.config, batch, compute);
+  const Tensor hidden = qwen::Forward(ops, weights.config, weights.model);
+  LossSum loss = LinearCrossEntropy(hidden, weights.model.head.weight, targets);
+  if (!ops.router_logits().empty()) {
+    loss.load_balancing =
+        LoadBalancingLoss(ops.router_logits(), weights.config.moe.experts_per_token);
+  }
+  return loss;
 }
 
 }  // namespace oneai::models

@@ -17,6 +17,7 @@
 #include "models/ops/torch_ops.h"
 #include "models/qwen/forward.h"
 #include "models/safetensors/checkpoint.h"
+#include "models/weights/weight_source.h"
 #include "torch/torch.h"
 
 namespace oneai::models {
@@ -42,7 +43,10 @@ struct TorchWeights {
 absl::StatusOr<TorchWeights> InitWeights(const ModelConfig& config, uint64_t seed,
                                          torch::Device device = torch::kCPU);
 
-// Weights of a checkpoint, converted exactly to float32. Errors: those of qwen::MatchCheckpoint.
+// Weights of a checkpoint in any format, converted exactly to float32. A multi-token-prediction
+// head is left out. Errors: those of qwen::MatchCheckpoint and of the source.
+absl::StatusOr<TorchWeights> LoadTorchWeights(const ModelConfig& config, const WeightSource& source,
+                                              torch::Device device = torch::kCPU);
 absl::StatusOr<TorchWeights> LoadTorchWeights(const ModelConfig& config,
                                               const Checkpoint& checkpoint,
                                               torch::Device device = torch::kCPU);

@@ -1,0 +1,93 @@
+// Sparse layers on the CPU: only the experts that some token visits are read, each once, and their
+// results are added in rising order of experts, so that a token's sum does not depend on the batch.
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/moe/expert_sum.h"
+#include "kernels/moe/route.h"
+#include "models/ops/cpu_ops.h"
+
+namespace oneai::models {
+
+CpuOps::Routing CpuOps::routing() const {
+  const int64_t stride = config_.moe.num_experts + (config_.moe.shared_expert_size > 0 ? 1 : 0);
+  const auto num_tokens = static_cast<size_t>(batch_.num_tokens());
+  const size_t chosen = num_tokens * static_cast<size_t>(config_.moe.experts_per_token);
+  return {.logits = absl::MakeConstSpan(router_logits_).first(num_tokens * stride),
+          .logits_stride = stride,
+          .experts = absl::MakeConstSpan(routed_experts_).first(chosen),
+          .weights = absl::MakeConstSpan(routed_weights_).first(chosen)};
+}
+
+void CpuOps::RouteTokens(const Tensor& x, const Linear& router) {
+  const int64_t num_tokens = batch_.num_tokens(), k = config_.moe.experts_per_token;
+  const Tensor logits = Rows(router_logits_, num_tokens, router.weight.n());
+  Apply(x, num_tokens, router, batch_.adapters, logits.data);
+  const size_t chosen = static_cast<size_t>(num_tokens * k);
+  if (routed_experts_.size() < chosen) routed_experts_.resize(chosen);
+  if (routed_weights_.size() < chosen) routed_weights_.resize(chosen);
+  kernels::Route({.logits = logits.data,
+                  .logits_stride = logits.stride,
+                  .num_tokens = num_tokens,
+                  .num_experts = config_.moe.num_experts,
+                  .k = k,
+                  .normalize = config_.moe.normalize_weights,
+                  .experts = routed_experts_.data(),
+                  .weights = routed_weights_.data()},
+                 context_);
+  kernels::GroupByExpert(absl::MakeConstSpan(routed_experts_).first(chosen),
+                         absl::MakeConstSpan(routed_weights_).first(chosen), k,
+                         config_.moe.num_experts, expert_rows_);
+}
+
+CpuTensor CpuOps::SparseMlp(int /*layer*/, const Tensor& x, const SparseMlpWeights<CpuOps>& w) {
+  const int64_t num_tokens = batch_.num_tokens(), hidden = config_.hidden_size;
+  RouteTokens(x, w.router);
+  const Tensor y = Rows(mlp_, num_tokens, hidden);
+  if (config_.moe.shared_expert_size > 0) {
+    GatedMlpRows(x, num_tokens, w.shared_gate_up, w.shared_down, batch_.adapters, y);
+    kernels::ScaleBySigmoid(y.data, y.stride, router_logits_.data() + config_.moe.num_experts,
+                            w.router.weight.n(), num_tokens, hidden);
+  } else {
+    std::fill_n(y.data, num_tokens * hidden, 0.0f);
+  }
+  for (const kernels::ExpertRows::Expert& visited : expert_rows_.experts)
+    AddExpert(x, visited, w.experts[visited.expert], y);
+  return y;
+}
+
+void CpuOps::AddExpert(const Tensor& x, const kernels::ExpertRows::Expert& visited,
+                       const Expert& expert, const Tensor& y) {
+  const int64_t num_rows = visited.end - visited.begin, hidden = config_.hidden_size;
+  const int32_t* token = expert_rows_.token.data() + visited.begin;
+  // Neighbours need no gathering; a decode step of one sequence has no other case.
+  Tensor in = {x.data + token[0] * x.stride, x.stride};
+  if (token[num_rows - 1] - token[0] + 1 != num_rows) {
+    in = Rows(expert_in_, expert_rows_.rows_max, hidden);
+    kernels::GatherRows({.x = x.data,
+                         .x_stride = x.stride,
+                         .token = token,
+                         .y = in.data,
+                         .y_stride = in.stride,
+                         .num_rows = num_rows,
+                         .dim = hidden},
+                        context_);
+  }
+  expert_adapters_.clear();
+  if (!batch_.adapters.empty()) {
+    for (int64_t r = 0; r < num_rows; ++r) expert_adapters_.push_back(batch_.adapters[token[r]]);
+  }
+  const Tensor out = Rows(expert_out_, expert_rows_.rows_max, hidden);
+  GatedMlpRows(in, num_rows, expert.gate_up, expert.down, expert_adapters_, out);
+  kernels::ScatterAdd({.x = out.data,
+                       .x_stride = out.stride,
+                       .token = token,
+                       .weight = expert_rows_.weight.data() + visited.begin,
+                       .y = y.data,
+                       .y_stride = y.stride,
+                       .num_rows = num_rows,
+                       .dim = hidden},
+                      context_);
+}
+
+}  // namespace oneai::models
