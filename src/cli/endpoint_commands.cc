@@ -4,6 +4,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/ids.h"
 #include "cli/commands.h"
@@ -29,6 +30,8 @@ struct DeployFlags {
   double memory_gib = 1;
   int max_context_tokens = 0;
   int max_running_sequences = 0;
+  std::string quantize, kv_cache, task, speculation, draft_model;
+  std::vector<std::string> adapters;  // NAME=REFERENCE
   bool wait = false;
   std::vector<std::string> devices;
 };
@@ -109,6 +112,18 @@ int Deploy(const CommandContext& context, const DeployFlags& flags) {
   spec.set_max_running_sequences(flags.max_running_sequences);
   spec.mutable_resources()->set_cpu_milli(static_cast<int64_t>(flags.cpus * 1000));
   spec.mutable_resources()->set_memory_bytes(static_cast<int64_t>(flags.memory_gib * (1LL << 30)));
+  spec.set_quantize(flags.quantize);
+  spec.set_kv_cache(flags.kv_cache);
+  spec.set_task(flags.task);
+  spec.set_speculation(flags.draft_model.empty() ? flags.speculation : "draft");
+  spec.set_draft_model(flags.draft_model);
+  for (const std::string& given : flags.adapters) {
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(given, absl::MaxSplits('=', 1));
+    fabric::v1::EndpointAdapter& adapter = *spec.add_adapters();
+    adapter.set_name(parts.first);
+    adapter.set_model(parts.second);
+  }
   for (const std::string& kind : flags.devices) {
     fabric::v1::DeviceRequest& device = *spec.mutable_resources()->add_devices();
     device.set_kind(kind);
@@ -155,6 +170,23 @@ void AddDeploy(CLI::App& endpoint, CommandContext& context) {
   deploy->add_option("--device", flags->devices,
                      "device kinds it may run on, best first; they win over --latency");
   deploy->add_option("--dtype", flags->dtype, "bf16 or f32")->check(CLI::IsMember({"bf16", "f32"}));
+  deploy
+      ->add_option("--quantize", flags->quantize, "weights as int8 or int4 (docs/serving.md: cost)")
+      ->check(CLI::IsMember({"none", "int8", "int4"}));
+  deploy->add_option("--kv-cache", flags->kv_cache, "keys and values as bf16, int8 or f32")
+      ->check(CLI::IsMember({"auto", "bf16", "int8", "f32"}));
+  deploy->add_option("--task", flags->task, "what the model is for")
+      ->check(CLI::IsMember({"auto", "generate", "embed", "rerank", "classify"}));
+  deploy
+      ->add_option("--speculation", flags->speculation, "guess tokens ahead; answers stay the same")
+      ->check(CLI::IsMember({"off", "prompt_lookup"}));
+  deploy->add_option("--draft-model", flags->draft_model, "a small model that guesses (registry)");
+  deploy
+      ->add_option("--adapter", flags->adapters,
+                   "NAME=REFERENCE: a LoRA adapter, called as <endpoint>:NAME")
+      ->check([](const std::string& given) {
+        return given.find('=') == std::string::npos ? "must be NAME=REFERENCE" : "";
+      });
   deploy->add_option("--max-context-tokens", flags->max_context_tokens, "0: the model's own");
   deploy->add_option("--max-running-sequences", flags->max_running_sequences,
                      "0: the engine's default");

@@ -117,6 +117,59 @@ test("npm's openai client works unchanged", { timeout: 60_000 }, async () => {
   assert.equal(text, chat.choices[0].message.content);
 });
 
+test("answers take the form that was asked for", { timeout: 120_000 }, async () => {
+  const client = await openai();
+  const messages = [{ role: "user", content: "Who speaks?" }];
+  const ask = { model: "shakespeare", messages, temperature: 1, seed: 5 };
+  const schema = {
+    type: "object",
+    properties: { name: { type: "string", maxLength: 12 }, act: { type: "integer", minimum: 1, maximum: 5 }, dies: { type: "boolean" } },
+    required: ["name", "act", "dies"],
+    additionalProperties: false,
+  };
+  const answer = await client.chat.completions.create({ ...ask, response_format: { type: "json_schema", json_schema: { name: "speaker", schema } } });
+  const speaker = JSON.parse(answer.choices[0].message.content);
+  assert.deepEqual(Object.keys(speaker), ["name", "act", "dies"]);
+  assert.ok(speaker.act >= 1 && speaker.act <= 5 && typeof speaker.dies === "boolean");
+  assert.equal(answer.choices[0].finish_reason, "stop");
+
+  const choice = await client.completions.create({ model: "shakespeare", prompt: "To be,", structured_outputs: { choice: ["or not", "always"] } });
+  assert.ok(["or not", "always"].includes(choice.choices[0].text));
+
+  const tools = [{ type: "function", function: { name: "exeunt", parameters: { ...schema, properties: { act: schema.properties.act }, required: ["act"] } } }];
+  const called = await client.chat.completions.create({ ...ask, tools, tool_choice: "required" });
+  assert.equal(called.choices[0].finish_reason, "tool_calls");
+  const call = called.choices[0].message.tool_calls[0];
+  assert.equal(call.function.name, "exeunt");
+  assert.ok(JSON.parse(call.function.arguments).act >= 1);
+  let pieces = "";
+  for await (const chunk of await client.chat.completions.create({ ...ask, tools, tool_choice: "required", stream: true })) {
+    for (const delta of chunk.choices[0]?.delta?.tool_calls ?? []) pieces += delta.function.arguments;
+  }
+  assert.equal(pieces, call.function.arguments, "streamed and whole are the same call");
+  await assert.rejects(client.chat.completions.create({ ...ask, response_format: { type: "json_schema", json_schema: { name: "x", schema: { type: "strnig" } } } }), { status: 400 });
+});
+
+test("choices, log-probabilities, bias and cached prompts", { timeout: 60_000 }, async () => {
+  const client = await openai();
+  const ask = { model: "shakespeare", prompt: "ROMEO: " + "But soft, what light through yonder window breaks? ".repeat(4), max_tokens: 6, seed: 3 };
+  const many = await client.completions.create({ ...ask, n: 3, logprobs: 2, temperature: 1.2 });
+  assert.deepEqual(many.choices.map((choice) => choice.index), [0, 1, 2]);
+  for (const { logprobs } of many.choices) {
+    assert.ok(logprobs.tokens.length >= 1);
+    assert.ok(logprobs.token_logprobs.every((value) => value <= 0));
+    assert.ok(Object.keys(logprobs.top_logprobs[0]).length >= 1);
+  }
+  const again = await client.completions.create({ ...ask, temperature: 0 });
+  const third = await client.completions.create({ ...ask, temperature: 0 });
+  const fourth = await client.completions.create({ ...ask, temperature: 0 });
+  assert.equal(third.choices[0].text, again.choices[0].text);
+  assert.equal(fourth.choices[0].text, again.choices[0].text, "a cached prompt changes nothing");
+  assert.ok(Math.max(third.usage.prompt_tokens_details.cached_tokens, fourth.usage.prompt_tokens_details.cached_tokens) > 0, "two replicas have seen it");
+  await assert.rejects(client.completions.create({ ...ask, logit_bias: { 99999999: 5 } }), { status: 400 });
+  await assert.rejects(client.embeddings.create({ model: "shakespeare", input: "x" }), { status: 400 });
+});
+
 test("the openai client sees exact errors", { timeout: 60_000 }, async () => {
   const client = await openai();
   const ask = { model: "shakespeare", prompt: "x", max_tokens: 4 };

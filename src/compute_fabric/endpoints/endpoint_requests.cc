@@ -61,7 +61,7 @@ absl::StatusOr<v1::Endpoint> EndpointRequests::DeployChecked(
   const v1::EndpointSpec& spec = request.spec();
   if (!hooks_->resolve_model)
     return absl::FailedPreconditionError("this controller has no model registry");
-  ASSIGN_OR_RETURN(const ResolvedModel model, hooks_->resolve_model(spec.model(), caller));
+  ASSIGN_OR_RETURN(const ServedModels models, Resolve(spec, caller));
   const Record<v1::Endpoint> before = state_->endpoints().Find(spec.name());
   int num_before = 0;
   if (before.value != nullptr) {
@@ -71,7 +71,7 @@ absl::StatusOr<v1::Endpoint> EndpointRequests::DeployChecked(
     }
     const JobRecord job = state_->jobs().Find(before.value->job_id());
     const bool alive = job.value != nullptr && !IsFinished(job.value->state());
-    if (alive && before.value->resolved_model() == model.name_at_version &&
+    if (alive && before.value->resolved_model() == models.model.name_at_version &&
         OnlyReplicasDiffer(before.value->spec(), spec)) {
       return Scale(spec, *before.value, *job.value);
     }
@@ -80,13 +80,13 @@ absl::StatusOr<v1::Endpoint> EndpointRequests::DeployChecked(
   v1::Endpoint endpoint;
   *endpoint.mutable_spec() = spec;
   endpoint.set_state(v1::DEPLOYING);
-  endpoint.set_resolved_model(model.name_at_version);
+  endpoint.set_resolved_model(models.model.name_at_version);
   SetTime(endpoint.mutable_created(), state_->Now());
   v1::SubmitJobRequest submit;
   submit.set_request_id(absl::StrCat(
       "deploy:", request.request_id().empty() ? NewId("") : request.request_id().substr(0, 120)));
   ASSIGN_OR_RETURN(*submit.mutable_spec(),
-                   MakeJobSpec(spec, model, ReplicasToStartWith(spec, num_before)));
+                   MakeJobSpec(spec, models, ReplicasToStartWith(spec, num_before)));
   const absl::StatusOr<v1::SubmitJobResponse> submitted =
       jobs_->SubmitChecked(submit, caller, &endpoint, before.revision);
   if (absl::IsAborted(submitted.status())) {
@@ -100,10 +100,27 @@ absl::StatusOr<v1::Endpoint> EndpointRequests::DeployChecked(
   return Describe(*after.value);
 }
 
+absl::StatusOr<ServedModels> EndpointRequests::Resolve(const v1::EndpointSpec& spec,
+                                                       const Identity& caller) const {
+  ServedModels models;
+  ASSIGN_OR_RETURN(models.model, hooks_->resolve_model(spec.model(), caller));
+  if (!spec.draft_model().empty()) {
+    absl::StatusOr<ResolvedModel> draft = hooks_->resolve_model(spec.draft_model(), caller);
+    if (!draft.ok()) return Annotate(draft.status(), "draft_model");
+    models.draft = *std::move(draft);
+  }
+  for (const v1::EndpointAdapter& adapter : spec.adapters()) {
+    absl::StatusOr<ResolvedModel> found = hooks_->resolve_model(adapter.model(), caller);
+    if (!found.ok()) return Annotate(found.status(), absl::StrCat("adapters, ", adapter.name()));
+    models.adapters.emplace_back(adapter.name(), *std::move(found));
+  }
+  return models;
+}
+
 absl::StatusOr<v1::JobSpec> EndpointRequests::MakeJobSpec(const v1::EndpointSpec& spec,
-                                                          const ResolvedModel& model,
+                                                          const ServedModels& models,
                                                           int num_replicas) const {
-  v1::JobSpec job = ServeJobSpec(spec, model, num_replicas);
+  v1::JobSpec job = ServeJobSpec(spec, models, num_replicas);
   const bool chooses = spec.latency_class() != v1::LATENCY_CLASS_UNSPECIFIED;
   if (chooses && spec.resources().devices().empty()) {
     const std::vector<Record<v1::Node>> records = state_->nodes().All();

@@ -16,6 +16,7 @@
 #include "compute_fabric/controller/job_requests.h"
 #include "compute_fabric/endpoints/device_choice.h"
 #include "compute_fabric/endpoints/endpoint_scaler.h"
+#include "compute_fabric/endpoints/endpoint_view.h"
 
 namespace oneai::fabric {
 
@@ -50,8 +51,10 @@ class EndpointRequests {
                                      const v1::Job& job);
   // InvalidArgument: the most replicas that the endpoint may have can never run.
   absl::Status CheckMost(v1::JobSpec job, const v1::EndpointSpec& spec) const;
+  // Finds all the models that the spec names. Errors name the field.
+  absl::StatusOr<ServedModels> Resolve(const v1::EndpointSpec& spec, const Identity& caller) const;
   // The job of the endpoint, with its devices chosen. Errors of ChooseDevices and CheckMost.
-  absl::StatusOr<v1::JobSpec> MakeJobSpec(const v1::EndpointSpec& spec, const ResolvedModel& model,
+  absl::StatusOr<v1::JobSpec> MakeJobSpec(const v1::EndpointSpec& spec, const ServedModels& models,
                                           int num_replicas) const;
   absl::Status CheckDeployRight(const std::string& name, const std::string& project,
                                 const Identity& caller) const;

@@ -1,7 +1,9 @@
 #include "compute_fabric/endpoints/endpoint_view.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -59,6 +61,36 @@ v1::EndpointState StateOf(const v1::Endpoint& endpoint, const v1::Job* job, int 
   return coming ? v1::DEPLOYING : v1::UNAVAILABLE;
 }
 
+absl::Status OneOf(const char* name, const std::string& value,
+                   std::initializer_list<const char*> allowed) {
+  if (value.empty()) return absl::OkStatus();
+  for (const char* word : allowed) {
+    if (value == word) return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, ": \"", value, "\" is none of ", absl::StrJoin(allowed, ", ")));
+}
+
+absl::Status ValidateServing(const v1::EndpointSpec& spec) {
+  RETURN_IF_ERROR(OneOf("quantize", spec.quantize(), {"none", "int8", "int4"}));
+  RETURN_IF_ERROR(OneOf("kv_cache", spec.kv_cache(), {"auto", "bf16", "int8", "f32"}));
+  RETURN_IF_ERROR(OneOf("task", spec.task(), {"auto", "generate", "embed", "rerank", "classify"}));
+  RETURN_IF_ERROR(OneOf("speculation", spec.speculation(), {"off", "prompt_lookup", "draft"}));
+  if ((spec.speculation() == "draft") == spec.draft_model().empty()) {
+    return absl::InvalidArgumentError(
+        "draft_model: speculation \"draft\" and a draft model belong together");
+  }
+  std::set<std::string> names;
+  for (const v1::EndpointAdapter& adapter : spec.adapters()) {
+    RETURN_IF_ERROR(ValidateName("adapters.name", adapter.name()));
+    if (!names.insert(adapter.name()).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("adapters: the name ", adapter.name(), " is given twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ValidateEndpointSpec(const v1::EndpointSpec& spec) {
@@ -76,10 +108,10 @@ absl::Status ValidateEndpointSpec(const v1::EndpointSpec& spec) {
   if (!spec.dtype().empty() && spec.dtype() != "bf16" && spec.dtype() != "f32") {
     return absl::InvalidArgumentError("dtype: must be bf16 (the default) or f32");
   }
-  return absl::OkStatus();
+  return ValidateServing(spec);
 }
 
-v1::JobSpec ServeJobSpec(const v1::EndpointSpec& spec, const ResolvedModel& model,
+v1::JobSpec ServeJobSpec(const v1::EndpointSpec& spec, const ServedModels& models,
                          int num_replicas) {
   v1::JobSpec job;
   job.set_name(spec.name());
@@ -92,14 +124,20 @@ v1::JobSpec ServeJobSpec(const v1::EndpointSpec& spec, const ResolvedModel& mode
   job.set_long_running(true);
   job.mutable_restart()->set_max_restarts(-1);
   (*job.mutable_labels())[kEndpointLabel] = spec.name();
-  nlohmann::ordered_json config = {{"model_dir", model.dir},
+  nlohmann::ordered_json config = {{"model_dir", models.model.dir},
                                    {"model_name", spec.name()},
-                                   {"model_version", model.name_at_version}};
+                                   {"model_version", models.model.name_at_version}};
   if (!spec.dtype().empty()) config["dtype"] = spec.dtype();
   if (spec.max_context_tokens() > 0) config["max_context_tokens"] = spec.max_context_tokens();
   if (spec.max_running_sequences() > 0)
     config["max_running_sequences"] = spec.max_running_sequences();
   if (spec.kv_cache_bytes() > 0) config["kv_cache_bytes"] = spec.kv_cache_bytes();
+  if (!spec.quantize().empty()) config["quantize"] = spec.quantize();
+  if (!spec.kv_cache().empty()) config["kv_cache"] = spec.kv_cache();
+  if (!spec.task().empty()) config["task"] = spec.task();
+  if (!spec.speculation().empty()) config["speculation"] = spec.speculation();
+  if (models.draft.has_value()) config["draft_model_dir"] = models.draft->dir;
+  for (const auto& [name, adapter] : models.adapters) config["adapters"][name] = adapter.dir;
   job.set_config_json(config.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   return job;
 }

@@ -3,7 +3,10 @@
 // An endpoint as people and gateways see it, and as a job: pure functions.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "compute_fabric/controller/fabric_state.h"
@@ -12,13 +15,20 @@
 
 namespace oneai::fabric {
 
+// What an endpoint serves, each found in the registry.
+struct ServedModels {
+  ResolvedModel model;
+  std::optional<ResolvedModel> draft;
+  std::vector<std::pair<std::string, ResolvedModel>> adapters;  // by the name that callers use
+};
+
 // InvalidArgument: names the field and the nearest valid value.
 absl::Status ValidateEndpointSpec(const v1::EndpointSpec& spec);
 
 // The job of kind "serve" whose tasks are the endpoint's replicas: restarts without limit, spread
 // over racks and then nodes, one port each, settings of oneai-serve as config_json. Its devices are
 // those of the spec.
-v1::JobSpec ServeJobSpec(const v1::EndpointSpec& spec, const ResolvedModel& model,
+v1::JobSpec ServeJobSpec(const v1::EndpointSpec& spec, const ServedModels& models,
                          int num_replicas);
 
 // The stored endpoint with state, replicas, their wanted number and message derived from its job

@@ -7,6 +7,8 @@
 #include "base/grpc/status.h"
 #include "base/log/log.h"
 #include "base/status.h"
+#include "serving/wire/collect_answer.h"
+#include "serving/wire/model_name.h"
 
 namespace oneai::serving {
 namespace {
@@ -29,6 +31,8 @@ absl::Status Gone() { return absl::CancelledError("the client closed the connect
 const std::string& ModelOf(const GenerationRequest& request) {
   return std::visit([](const auto& r) -> const std::string& { return r.model(); }, request);
 }
+
+std::string EndpointOf(const std::string& model) { return SplitModelName(model).base; }
 
 AfterFailure DecideAfterFailure(absl::StatusCode code, bool delivered) {
   switch (code) {
@@ -57,7 +61,7 @@ GenerationRelay::Attempt GenerationRelay::TryReplica(const ReplicaTarget& replic
     GenerationChunk chunk;
     while (reader->Read(&chunk)) {
       attempt.got_chunk = true;
-      is_finished |= chunk.finish_reason() != inference::v1::FINISH_REASON_UNSPECIFIED;
+      is_finished |= EndsAnswer(chunk);
       if (client_gone || consume(chunk)) continue;
       // Read on until the replica has noticed: Finish() must not be called with messages left.
       client_gone = true;
@@ -69,23 +73,23 @@ GenerationRelay::Attempt GenerationRelay::TryReplica(const ReplicaTarget& replic
   if (client_gone || (!attempt.status.ok() && call.Cancelled())) {
     attempt.status = Gone();
   } else if (attempt.status.ok() && !is_finished) {
-    attempt.status = absl::UnavailableError("the replica ended its stream without a finish reason");
+    attempt.status =
+        absl::UnavailableError("the replica ended its stream in the middle of the answer");
   }
   return attempt;
 }
 
-absl::Status GenerationRelay::Stream(const GenerationRequest& request, ClientCall& call,
-                                     const ChunkConsumer& consume) {
+absl::Status GenerationRelay::TryReplicas(const std::string& model, ClientCall& call,
+                                          absl::FunctionRef<Attempt(const ReplicaTarget&)> ask) {
   std::set<std::string> tried;
   absl::Status last;
   for (int i = 0; i < kAttemptsMax; ++i) {
     if (call.Cancelled()) return Gone();
-    absl::StatusOr<ReplicaTarget> replica =
-        directory_->Pick(ModelOf(request), tried, clock_->Now());
+    absl::StatusOr<ReplicaTarget> replica = directory_->Pick(model, tried, clock_->Now());
     // When every replica was tried, the reason of the last one says more than "none is left".
     if (!replica.ok()) return last.ok() ? replica.status() : last;
     tried.insert(replica->address);
-    const Attempt attempt = TryReplica(*replica, request, call, consume);
+    const Attempt attempt = ask(*replica);
     if (attempt.status.ok()) return attempt.status;
     if (absl::IsUnavailable(attempt.status)) directory_->Suspect(replica->address, clock_->Now());
     switch (DecideAfterFailure(attempt.status.code(), attempt.got_chunk)) {
@@ -105,6 +109,25 @@ absl::Status GenerationRelay::Stream(const GenerationRequest& request, ClientCal
   return last;
 }
 
+absl::Status GenerationRelay::Stream(const GenerationRequest& request, ClientCall& call,
+                                     const ChunkConsumer& consume) {
+  return TryReplicas(EndpointOf(ModelOf(request)), call, [&](const ReplicaTarget& replica) {
+    return TryReplica(replica, request, call, consume);
+  });
+}
+
+absl::Status GenerationRelay::Ask(const std::string& model, ClientCall& call,
+                                  const UnaryCall& ask) {
+  return TryReplicas(EndpointOf(model), call, [&](const ReplicaTarget& replica) {
+    const std::unique_ptr<grpc::ClientContext> context = call.NewContext();
+    Attempt attempt;
+    attempt.status = FromGrpcStatus(ask(*replica.stub, context.get()));
+    call.Release(context.get());
+    if (!attempt.status.ok() && call.Cancelled()) attempt.status = Gone();
+    return attempt;
+  });
+}
+
 absl::StatusOr<inference::v1::GenerationResponse> GenerationRelay::Collect(
     const GenerationRequest& request, ClientCall& call,
     const std::function<void(const GenerationChunk&)>& observe) {
@@ -113,15 +136,7 @@ absl::StatusOr<inference::v1::GenerationResponse> GenerationRelay::Collect(
     inference::v1::GenerationResponse response;
     status = Stream(request, call, [&](const GenerationChunk& chunk) {
       observe(chunk);
-      response.mutable_text()->append(chunk.text());
-      response.mutable_token_ids()->MergeFrom(chunk.token_ids());
-      if (!chunk.request_id().empty()) response.set_request_id(chunk.request_id());
-      if (chunk.seed() != 0) response.set_seed(chunk.seed());
-      if (chunk.has_usage()) *response.mutable_usage() = chunk.usage();
-      if (chunk.finish_reason() != inference::v1::FINISH_REASON_UNSPECIFIED) {
-        response.set_finish_reason(chunk.finish_reason());
-        response.set_stop_string(chunk.stop_string());
-      }
+      AddChunk(chunk, response);
       return true;
     });
     if (status.ok()) return response;

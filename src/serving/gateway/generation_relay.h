@@ -11,6 +11,7 @@
 #include <string>
 #include <variant>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/clock.h"
@@ -45,6 +46,9 @@ AfterFailure DecideAfterFailure(absl::StatusCode code, bool delivered);
 // Takes the next part; false: the client has gone.
 using ChunkConsumer = std::function<bool(const inference::v1::GenerationChunk&)>;
 
+using UnaryCall = std::function<grpc::Status(inference::v1::InferenceService::StubInterface&,
+                                             grpc::ClientContext*)>;
+
 // Thread-safe. `directory` and `clock` must outlive it.
 class GenerationRelay {
  public:
@@ -63,6 +67,10 @@ class GenerationRelay {
       const GenerationRequest& request, ClientCall& call,
       const std::function<void(const inference::v1::GenerationChunk&)>& observe);
 
+  // One question, one answer (embeddings and the like): `ask` calls a replica, once for each that
+  // is tried.
+  absl::Status Ask(const std::string& model, ClientCall& call, const UnaryCall& ask);
+
   static constexpr int kAttemptsMax = 3;
 
  private:
@@ -73,11 +81,16 @@ class GenerationRelay {
   Attempt TryReplica(const ReplicaTarget& replica, const GenerationRequest& request,
                      ClientCall& call, const ChunkConsumer& consume);
 
+  absl::Status TryReplicas(const std::string& model, ClientCall& call,
+                           absl::FunctionRef<Attempt(const ReplicaTarget&)> ask);
+
   EndpointDirectory* const directory_;
   const Clock* const clock_;
 };
 
-// The endpoint that a request names.
+// The model that a request names: an endpoint, possibly with an adapter (wire/model_name.h).
 const std::string& ModelOf(const GenerationRequest& request);
+// The endpoint of a model's name.
+std::string EndpointOf(const std::string& model);
 
 }  // namespace oneai::serving

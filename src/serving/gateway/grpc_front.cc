@@ -92,6 +92,39 @@ grpc::Status GrpcFront::ChatStream(grpc::ServerContext* context,
   return Streamed(context, *request, writer);
 }
 
+template <typename Request, typename Response>
+grpc::Status GrpcFront::Asked(grpc::ServerContext* context, const Request& request,
+                              Response* response,
+                              absl::StatusOr<Response> (RequestPipeline::*ask)(const Identity&,
+                                                                               Request, ClientCall&)
+                                  const) const {
+  const absl::StatusOr<Identity> caller = CallerOf(*pipeline_, *context);
+  if (!caller.ok()) return Failed(context, caller.status());
+  GrpcClientCall call(context);
+  absl::StatusOr<Response> answer = (pipeline_->*ask)(*caller, request, call);
+  if (!answer.ok()) return Failed(context, answer.status());
+  *response = *std::move(answer);
+  return grpc::Status::OK;
+}
+
+grpc::Status GrpcFront::Embed(grpc::ServerContext* context,
+                              const inference::v1::EmbedRequest* request,
+                              inference::v1::EmbedResponse* response) {
+  return Asked(context, *request, response, &RequestPipeline::Embed);
+}
+
+grpc::Status GrpcFront::Rerank(grpc::ServerContext* context,
+                               const inference::v1::RerankRequest* request,
+                               inference::v1::RerankResponse* response) {
+  return Asked(context, *request, response, &RequestPipeline::Rerank);
+}
+
+grpc::Status GrpcFront::Classify(grpc::ServerContext* context,
+                                 const inference::v1::ClassifyRequest* request,
+                                 inference::v1::ClassifyResponse* response) {
+  return Asked(context, *request, response, &RequestPipeline::Classify);
+}
+
 grpc::Status GrpcFront::ListModels(grpc::ServerContext* context,
                                    const inference::v1::ListModelsRequest*,
                                    inference::v1::ListModelsResponse* response) {

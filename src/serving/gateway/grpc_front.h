@@ -25,11 +25,21 @@ class GrpcFront final : public inference::v1::InferenceService::Service {
                     inference::v1::GenerationResponse* response) override;
   grpc::Status ChatStream(grpc::ServerContext* context, const inference::v1::ChatRequest* request,
                           grpc::ServerWriter<inference::v1::GenerationChunk>* writer) override;
+  grpc::Status Embed(grpc::ServerContext* context, const inference::v1::EmbedRequest* request,
+                     inference::v1::EmbedResponse* response) override;
+  grpc::Status Rerank(grpc::ServerContext* context, const inference::v1::RerankRequest* request,
+                      inference::v1::RerankResponse* response) override;
+  grpc::Status Classify(grpc::ServerContext* context, const inference::v1::ClassifyRequest* request,
+                        inference::v1::ClassifyResponse* response) override;
   grpc::Status ListModels(grpc::ServerContext* context,
                           const inference::v1::ListModelsRequest* request,
                           inference::v1::ListModelsResponse* response) override;
 
  private:
+  template <typename Request, typename Response>
+  grpc::Status Asked(grpc::ServerContext* context, const Request& request, Response* response,
+                     absl::StatusOr<Response> (RequestPipeline::*ask)(const Identity&, Request,
+                                                                      ClientCall&) const) const;
   grpc::Status Whole(grpc::ServerContext* context, GenerationRequest request,
                      inference::v1::GenerationResponse* response) const;
   grpc::Status Streamed(grpc::ServerContext* context, GenerationRequest request,

@@ -8,6 +8,7 @@
 #include "base/grpc/channel.h"
 #include "base/ids.h"
 #include "base/metrics/metrics.h"
+#include "serving/gateway/openai_pooled.h"
 
 namespace oneai::serving {
 namespace {
@@ -84,6 +85,26 @@ void HttpFront::AddRoutes(HttpRouter& router) {
   };
   router.Handle("POST", "/v1/chat/completions", generation(OpenAiApi::kChat, &ParseChatCompletion));
   router.Handle("POST", "/v1/completions", generation(OpenAiApi::kCompletion, &ParseCompletion));
+  router.Handle("POST", "/v1/embeddings",
+                [this](const HttpRequest& request, const PathParameters&, HttpResponder& to) {
+                  ServeAsked(
+                      &ParseEmbeddings,
+                      +[](EmbeddingsCall & call) -> auto& { return call.request; },
+                      &RequestPipeline::Embed, &EmbeddingsJson, request, to);
+                });
+  router.Handle("POST", "/v1/rerank",
+                [this](const HttpRequest& request, const PathParameters&, HttpResponder& to) {
+                  ServeAsked(
+                      &ParseRerank, +[](RerankCall & call) -> auto& { return call.request; },
+                      &RequestPipeline::Rerank, &RerankJson, request, to);
+                });
+  router.Handle("POST", "/v1/classify",
+                [this](const HttpRequest& request, const PathParameters&, HttpResponder& to) {
+                  ServeAsked(
+                      &ParseClassify,
+                      +[](inference::v1::ClassifyRequest & call) -> auto& { return call; },
+                      &RequestPipeline::Classify, &ClassifyJson, request, to);
+                });
   router.Handle("GET", "/v1/models",
                 [this](const HttpRequest& request, const PathParameters&, HttpResponder& to) {
                   TaggedResponder(to, RequestIdOf(request)).Send(ServeModels(request));
@@ -126,12 +147,12 @@ void HttpFront::ServeStream(const Identity& caller, const AnswerHead& head,
   HttpClientCall call(&responder, disconnects_);
   // The stream begins with the first chunk, so that until then an error is an HTTP status.
   bool has_begun = false;
+  StreamFrames writer(head);
   const absl::Status status = pipeline_->Stream(
       caller, std::move(request), call, [&](const inference::v1::GenerationChunk& chunk) {
-        const bool is_first = !has_begun;
-        if (is_first) responder.BeginStream(EventStreamHead());
+        if (!has_begun) responder.BeginStream(EventStreamHead());
         has_begun = true;
-        const std::string frames = ChunkFrames(head, chunk, is_first);
+        const std::string frames = writer.Write(chunk);
         return frames.empty() ? !responder.Cancelled() : responder.Write(frames);
       });
   if (!has_begun) return responder.Send(ErrorResponse(status));
@@ -146,6 +167,25 @@ void HttpFront::ServeWhole(const Identity& caller, const AnswerHead& head,
       pipeline_->Collect(caller, std::move(request), call);
   if (!response.ok()) return responder.Send(ErrorResponse(response.status()));
   responder.Send(HttpResponse::Json(200, WholeAnswerJson(head, *response)));
+}
+
+template <typename Call, typename Request, typename Response>
+void HttpFront::ServeAsked(
+    absl::StatusOr<Call> (*parse)(absl::string_view), Request& (*request_of)(Call&),
+    absl::StatusOr<Response> (RequestPipeline::*ask)(const Identity&, Request, ClientCall&) const,
+    std::string (*write)(const Call&, const Response&), const HttpRequest& request,
+    HttpResponder& to) const {
+  TaggedResponder responder(to, RequestIdOf(request));
+  const absl::StatusOr<Identity> caller =
+      pipeline_->Authenticate(request.Header("authorization").value_or(""));
+  if (!caller.ok()) return responder.Send(ErrorResponse(caller.status()));
+  absl::StatusOr<Call> parsed = parse(request.body);
+  if (!parsed.ok()) return responder.Send(ErrorResponse(parsed.status()));
+  request_of(*parsed).set_request_id(responder.request_id());
+  HttpClientCall call(&responder, disconnects_);
+  const absl::StatusOr<Response> response = (pipeline_->*ask)(*caller, request_of(*parsed), call);
+  if (!response.ok()) return responder.Send(ErrorResponse(response.status()));
+  responder.Send(HttpResponse::Json(200, write(*parsed, *response)));
 }
 
 HttpResponse HttpFront::ServeModels(const HttpRequest& request) const {

@@ -1,7 +1,7 @@
 // File: serving/gateway/http_front.h
 //
 // The OpenAI-compatible door: GET /v1/models, GET /v1/models/{id}, POST /v1/completions, POST
-// /v1/chat/completions, /health, /metrics.
+// /v1/chat/completions, POST /v1/embeddings, /v1/rerank and /v1/classify, /health, /metrics.
 #pragma once
 
 #include "absl/time/time.h"
@@ -30,6 +30,12 @@ class HttpFront {
   void ServeStream(const Identity& caller, const AnswerHead& head, GenerationRequest request,
                    HttpResponder& responder) const;
   void ServeWhole(const Identity& caller, const AnswerHead& head, GenerationRequest request,
+                  HttpResponder& responder) const;
+  template <typename Call, typename Request, typename Response>
+  void ServeAsked(absl::StatusOr<Call> (*parse)(absl::string_view), Request& (*request_of)(Call&),
+                  absl::StatusOr<Response> (RequestPipeline::*ask)(const Identity&, Request,
+                                                                   ClientCall&) const,
+                  std::string (*write)(const Call&, const Response&), const HttpRequest& request,
                   HttpResponder& responder) const;
   HttpResponse ServeModels(const HttpRequest& request) const;
   HttpResponse ServeModel(const HttpRequest& request, const std::string& id) const;

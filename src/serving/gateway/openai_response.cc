@@ -25,6 +25,8 @@ Json FinishJson(FinishReason reason) {
       return "stop";
     case inference::v1::LENGTH:
       return "length";
+    case inference::v1::TOOL_CALLS:
+      return "tool_calls";
     default:
       return nullptr;
   }
@@ -35,6 +37,85 @@ Json UsageJson(const inference::v1::Usage& usage) {
           {"completion_tokens", usage.completion_tokens()},
           {"total_tokens", usage.prompt_tokens() + usage.completion_tokens()},
           {"prompt_tokens_details", {{"cached_tokens", usage.cached_prompt_tokens()}}}};
+}
+
+using LogProbs = google::protobuf::RepeatedPtrField<inference::v1::TokenLogProb>;
+
+template <typename Token>
+Json TokenJson(const Token& token) {
+  Json bytes = Json::array();
+  for (const char c : token.token()) bytes.push_back(static_cast<uint8_t>(c));
+  return {{"token", token.token()}, {"logprob", token.logprob()}, {"bytes", std::move(bytes)}};
+}
+
+Json ChatLogProbsJson(const LogProbs& tokens) {
+  if (tokens.empty()) return nullptr;
+  Json content = Json::array();
+  for (const inference::v1::TokenLogProb& token : tokens) {
+    Json json = TokenJson(token);
+    json["top_logprobs"] = Json::array();
+    for (const auto& other : token.top()) json["top_logprobs"].push_back(TokenJson(other));
+    content.push_back(std::move(json));
+  }
+  return {{"content", std::move(content)}, {"refusal", nullptr}};
+}
+
+// Code points, which is what OpenAI's offsets count.
+int64_t CharactersIn(absl::string_view text) {
+  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
+}
+
+// The older form of completions. `offset`: characters of the answer before these tokens.
+Json TextLogProbsJson(const LogProbs& prompt, const LogProbs& tokens, int64_t offset) {
+  if (prompt.empty() && tokens.empty()) return nullptr;
+  Json texts = Json::array(), values = Json::array(), tops = Json::array(), offsets = Json::array();
+  for (const LogProbs* part : {&prompt, &tokens}) {
+    for (const inference::v1::TokenLogProb& token : *part) {
+      texts.push_back(token.token());
+      values.push_back(token.logprob());
+      Json top = Json::object();
+      for (const auto& other : token.top()) top[other.token()] = other.logprob();
+      tops.push_back(std::move(top));
+      offsets.push_back(offset);
+      offset += CharactersIn(token.token());
+    }
+  }
+  return {{"tokens", std::move(texts)},
+          {"token_logprobs", std::move(values)},
+          {"top_logprobs", std::move(tops)},
+          {"text_offset", std::move(offsets)}};
+}
+
+Json MessageJson(const inference::v1::Choice& choice) {
+  Json message = {{"role", "assistant"}};
+  const bool only_calls = choice.text().empty() && choice.tool_calls_size() > 0;
+  message["content"] = only_calls ? Json(nullptr) : Json(choice.text());
+  message["refusal"] = nullptr;
+  if (!choice.reasoning().empty()) message["reasoning_content"] = choice.reasoning();
+  for (const inference::v1::ToolCall& call : choice.tool_calls()) {
+    message["tool_calls"].push_back(
+        {{"id", call.id()},
+         {"type", "function"},
+         {"function", {{"name", call.name()}, {"arguments", call.arguments_json()}}}});
+  }
+  return message;
+}
+
+Json DeltaJson(const inference::v1::GenerationChunk& chunk, bool is_first) {
+  Json delta = Json::object();
+  if (is_first) delta["role"] = "assistant";
+  if (is_first || !chunk.text().empty()) delta["content"] = chunk.text();
+  if (!chunk.reasoning().empty()) delta["reasoning_content"] = chunk.reasoning();
+  for (const inference::v1::ToolCallDelta& call : chunk.tool_calls()) {
+    Json json = {{"index", call.index()}};
+    if (!call.id().empty()) json.update({{"id", call.id()}, {"type", "function"}});
+    Json function = Json::object();
+    if (!call.name().empty()) function["name"] = call.name();
+    function["arguments"] = call.arguments_json();
+    json["function"] = std::move(function);
+    delta["tool_calls"].push_back(std::move(json));
+  }
+  return delta;
 }
 
 Json HeadJson(const AnswerHead& head, bool is_chunk) {
@@ -116,38 +197,46 @@ Json ModelObject(const EndpointView& model) {
 std::string WholeAnswerJson(const AnswerHead& head,
                             const inference::v1::GenerationResponse& response) {
   Json json = HeadJson(head, /*is_chunk=*/false);
-  Json choice = {{"index", 0}};
-  if (head.api == OpenAiApi::kChat) {
-    choice["message"] = {{"role", "assistant"}, {"content", response.text()}, {"refusal", nullptr}};
-  } else {
-    choice["text"] = response.text();
+  json["choices"] = Json::array();
+  for (int i = 0; i < response.choices_size(); ++i) {
+    const inference::v1::Choice& from = response.choices(i);
+    Json choice = {{"index", i}};
+    if (head.api == OpenAiApi::kChat) {
+      choice["message"] = MessageJson(from);
+      choice["logprobs"] = ChatLogProbsJson(from.logprobs());
+    } else {
+      choice["text"] = from.text();
+      choice["logprobs"] = TextLogProbsJson(response.prompt_logprobs(), from.logprobs(), 0);
+    }
+    choice["finish_reason"] = FinishJson(from.finish_reason());
+    json["choices"].push_back(std::move(choice));
   }
-  choice["logprobs"] = nullptr;
-  choice["finish_reason"] = FinishJson(response.finish_reason());
-  json["choices"] = Json::array({std::move(choice)});
   json["usage"] = UsageJson(response.usage());
   return Dump(json);
 }
 
-std::string ChunkFrames(const AnswerHead& head, const inference::v1::GenerationChunk& chunk,
-                        bool is_first) {
+std::string StreamFrames::Write(const inference::v1::GenerationChunk& chunk) {
+  const auto [written, is_first] = written_.emplace(chunk.choice(), 0);
   const bool is_last = chunk.finish_reason() != inference::v1::FINISH_REASON_UNSPECIFIED;
-  std::string frames;
-  Json choice = {{"index", 0}};
-  if (head.api == OpenAiApi::kChat) {
-    Json delta = Json::object();
-    if (is_first) delta["role"] = "assistant";
-    if (is_first || !chunk.text().empty()) delta["content"] = chunk.text();
-    choice["delta"] = std::move(delta);
+  Json choice = {{"index", chunk.choice()}};
+  if (head_.api == OpenAiApi::kChat) {
+    choice["delta"] = DeltaJson(chunk, is_first);
+    choice["logprobs"] = ChatLogProbsJson(chunk.logprobs());
   } else {
     choice["text"] = chunk.text();
+    choice["logprobs"] =
+        TextLogProbsJson(chunk.prompt_logprobs(), chunk.logprobs(), written->second);
   }
-  choice["logprobs"] = nullptr;
   choice["finish_reason"] = FinishJson(chunk.finish_reason());
+  written->second += CharactersIn(chunk.text());
   // A chunk without text (a character's first bytes) says nothing to this API.
-  if (is_first || is_last || !chunk.text().empty()) frames = ChoiceFrame(head, std::move(choice));
-  if (is_last && head.include_usage) {
-    Json json = HeadJson(head, /*is_chunk=*/true);
+  const bool says_something = is_first || is_last || !chunk.text().empty() ||
+                              !chunk.reasoning().empty() || chunk.tool_calls_size() > 0 ||
+                              chunk.logprobs_size() > 0;
+  std::string frames;
+  if (says_something) frames = ChoiceFrame(head_, std::move(choice));
+  if (chunk.has_usage() && head_.include_usage) {
+    Json json = HeadJson(head_, /*is_chunk=*/true);
     json["choices"] = Json::array();
     json["usage"] = UsageJson(chunk.usage());
     frames += Frame(json);

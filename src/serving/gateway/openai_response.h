@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -28,10 +30,19 @@ struct AnswerHead {
 std::string WholeAnswerJson(const AnswerHead& head,
                             const inference::v1::GenerationResponse& response);
 
-// The frames "data: {...}\n\n" for one chunk. Chat's first chunk carries the role; the chunk with
-// the finish reason is followed by the usage chunk when that was asked for.
-std::string ChunkFrames(const AnswerHead& head, const inference::v1::GenerationChunk& chunk,
-                        bool is_first);
+// A streamed answer's frames, chunk by chunk. Thread-compatible.
+class StreamFrames {
+ public:
+  explicit StreamFrames(AnswerHead head) : head_(std::move(head)) {}
+
+  // The frames "data: {...}\n\n" for one chunk, possibly none. Chat's first chunk of a choice
+  // carries the role; the last chunk of all is followed by the usage chunk when that was asked for.
+  std::string Write(const inference::v1::GenerationChunk& chunk);
+
+ private:
+  const AnswerHead head_;
+  std::map<int32_t, int64_t> written_;  // choice -> characters of its text so far
+};
 inline constexpr char kDoneFrame[] = "data: [DONE]\n\n";
 // An error after the stream has begun, as a frame that clients raise.
 std::string ErrorFrame(const absl::Status& status);

@@ -27,6 +27,7 @@ std::string TenantOf(const Identity& caller) {
 std::string FinishWord(inference::v1::FinishReason reason) {
   switch (reason) {
     case inference::v1::STOP:
+    case inference::v1::TOOL_CALLS:
       return "stop";
     case inference::v1::LENGTH:
       return "length";
@@ -44,11 +45,12 @@ absl::Duration RetryAfterOf(const absl::Status& status) {
 // Follows one generation and books it when it ends, however it ends.
 class RequestPipeline::Account {
  public:
-  Account(const PipelineParts& parts, const Identity& caller, const GenerationRequest& request)
+  Account(const PipelineParts& parts, const Identity& caller, const std::string& model,
+          const char* api)
       : parts_(parts), tenant_(TenantOf(caller)), started_(parts.clock->Now()) {
-    record_.model = ModelOf(request);
-    record_.api =
-        std::holds_alternative<inference::v1::ChatRequest>(request) ? "chat" : "completion";
+    // Adapters are counted with their model: callers make up their names.
+    record_.model = EndpointOf(model);
+    record_.api = api;
     parts_.metrics->Begin(record_.model);
     parts_.load->Begin(record_.model);
   }
@@ -67,6 +69,12 @@ class RequestPipeline::Account {
     if (chunk.finish_reason() != inference::v1::FINISH_REASON_UNSPECIFIED) {
       record_.finish_reason = FinishWord(chunk.finish_reason());
     }
+  }
+
+  void OnAnswer(const inference::v1::Usage& usage) {
+    record_.first_token = parts_.clock->Now() - started_;
+    record_.prompt_tokens = usage.prompt_tokens();
+    record_.finish_reason = "stop";
   }
 
   void Close(const absl::Status& status) {
@@ -113,14 +121,14 @@ std::vector<EndpointView> RequestPipeline::ListModels(const Identity& caller) co
 absl::StatusOr<EndpointView> RequestPipeline::FindModel(const Identity& caller,
                                                         const std::string& model) const {
   if (model.empty()) return absl::InvalidArgumentError("you must name a model");
-  ASSIGN_OR_RETURN(EndpointView view, parts_.directory->Find(model));
+  ASSIGN_OR_RETURN(EndpointView view, parts_.directory->Find(EndpointOf(model)));
   RETURN_IF_ERROR(CheckPermission(caller, Permission::kInfer, view.business_unit));
   return view;
 }
 
 absl::StatusOr<std::unique_ptr<TenantLimits::Ticket>> RequestPipeline::Admit(
-    const Identity& caller, GenerationRequest& request) const {
-  const absl::StatusOr<EndpointView> model = FindModel(caller, ModelOf(request));
+    const Identity& caller, const std::string& name) const {
+  const absl::StatusOr<EndpointView> model = FindModel(caller, name);
   if (!model.ok()) return Refuse(model.status());
   absl::Duration retry_after;
   auto ticket = parts_.limits->Enter(TenantOf(caller), parts_.clock->Now(), retry_after);
@@ -129,19 +137,32 @@ absl::StatusOr<std::unique_ptr<TenantLimits::Ticket>> RequestPipeline::Admit(
     SetRetryDelay(status, retry_after);
     return Refuse(status);
   }
+  return ticket;
+}
+
+namespace {
+
+void Name(const Identity& caller, GenerationRequest& request) {
   std::visit(
       [&caller](auto& r) {
         if (r.request_id().empty()) r.set_request_id(NewId("req-"));
         r.set_tenant(TenantOf(caller));
       },
       request);
-  return ticket;
 }
+
+const char* ApiOf(const GenerationRequest& request) {
+  return std::holds_alternative<inference::v1::ChatRequest>(request) ? "chat" : "completion";
+}
+
+}  // namespace
 
 absl::Status RequestPipeline::Stream(const Identity& caller, GenerationRequest request,
                                      ClientCall& call, const ChunkConsumer& consume) const {
-  ASSIGN_OR_RETURN(const std::unique_ptr<TenantLimits::Ticket> ticket, Admit(caller, request));
-  Account account(parts_, caller, request);
+  ASSIGN_OR_RETURN(const std::unique_ptr<TenantLimits::Ticket> ticket,
+                   Admit(caller, ModelOf(request)));
+  Name(caller, request);
+  Account account(parts_, caller, ModelOf(request), ApiOf(request));
   const absl::Status status =
       parts_.relay->Stream(request, call, [&](const inference::v1::GenerationChunk& chunk) {
         account.OnChunk(chunk);
@@ -153,13 +174,51 @@ absl::Status RequestPipeline::Stream(const Identity& caller, GenerationRequest r
 
 absl::StatusOr<inference::v1::GenerationResponse> RequestPipeline::Collect(
     const Identity& caller, GenerationRequest request, ClientCall& call) const {
-  ASSIGN_OR_RETURN(const std::unique_ptr<TenantLimits::Ticket> ticket, Admit(caller, request));
-  Account account(parts_, caller, request);
+  ASSIGN_OR_RETURN(const std::unique_ptr<TenantLimits::Ticket> ticket,
+                   Admit(caller, ModelOf(request)));
+  Name(caller, request);
+  Account account(parts_, caller, ModelOf(request), ApiOf(request));
   absl::StatusOr<inference::v1::GenerationResponse> response = parts_.relay->Collect(
       request, call,
       [&account](const inference::v1::GenerationChunk& chunk) { account.OnChunk(chunk); });
   account.Close(response.status());
   return response;
+}
+
+template <typename Request, typename Response>
+absl::StatusOr<Response> RequestPipeline::Ask(const Identity& caller, const char* api,
+                                              Request request, ClientCall& call,
+                                              Method<Request, Response> method) const {
+  ASSIGN_OR_RETURN(const std::unique_ptr<TenantLimits::Ticket> ticket,
+                   Admit(caller, request.model()));
+  if (request.request_id().empty()) request.set_request_id(NewId("req-"));
+  request.set_tenant(TenantOf(caller));
+  Account account(parts_, caller, request.model(), api);
+  Response response;
+  const absl::Status status = parts_.relay->Ask(
+      request.model(), call, [&](InferenceStub& stub, grpc::ClientContext* context) {
+        response.Clear();
+        return (stub.*method)(context, request, &response);
+      });
+  if (status.ok()) account.OnAnswer(response.usage());
+  account.Close(status);
+  if (!status.ok()) return status;
+  return response;
+}
+
+absl::StatusOr<inference::v1::EmbedResponse> RequestPipeline::Embed(
+    const Identity& caller, inference::v1::EmbedRequest request, ClientCall& call) const {
+  return Ask(caller, "embedding", std::move(request), call, &InferenceStub::Embed);
+}
+
+absl::StatusOr<inference::v1::RerankResponse> RequestPipeline::Rerank(
+    const Identity& caller, inference::v1::RerankRequest request, ClientCall& call) const {
+  return Ask(caller, "rerank", std::move(request), call, &InferenceStub::Rerank);
+}
+
+absl::StatusOr<inference::v1::ClassifyResponse> RequestPipeline::Classify(
+    const Identity& caller, inference::v1::ClassifyRequest request, ClientCall& call) const {
+  return Ask(caller, "classify", std::move(request), call, &InferenceStub::Classify);
 }
 
 }  // namespace oneai::serving

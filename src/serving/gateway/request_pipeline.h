@@ -58,10 +58,28 @@ class RequestPipeline {
                                                             GenerationRequest request,
                                                             ClientCall& call) const;
 
+  // One answer, no stream; errors as Collect.
+  absl::StatusOr<inference::v1::EmbedResponse> Embed(const Identity& caller,
+                                                     inference::v1::EmbedRequest request,
+                                                     ClientCall& call) const;
+  absl::StatusOr<inference::v1::RerankResponse> Rerank(const Identity& caller,
+                                                       inference::v1::RerankRequest request,
+                                                       ClientCall& call) const;
+  absl::StatusOr<inference::v1::ClassifyResponse> Classify(const Identity& caller,
+                                                           inference::v1::ClassifyRequest request,
+                                                           ClientCall& call) const;
+
  private:
   class Account;
+  using InferenceStub = inference::v1::InferenceService::StubInterface;
+  template <typename Request, typename Response>
+  using Method = grpc::Status (InferenceStub::*)(grpc::ClientContext*, const Request&, Response*);
+
   absl::StatusOr<std::unique_ptr<TenantLimits::Ticket>> Admit(const Identity& caller,
-                                                              GenerationRequest& request) const;
+                                                              const std::string& name) const;
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Ask(const Identity& caller, const char* api, Request request,
+                               ClientCall& call, Method<Request, Response> method) const;
   absl::Status Refuse(absl::Status status) const;
 
   const PipelineParts parts_;

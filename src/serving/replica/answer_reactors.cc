@@ -6,7 +6,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "base/grpc/status.h"
-#include "serving/replica/convert.h"
+#include "serving/wire/collect_answer.h"
 
 namespace oneai::serving {
 namespace {
@@ -19,7 +19,7 @@ class StreamReactor final : public grpc::ServerWriteReactor<v1::GenerationChunk>
     auto reactor = std::shared_ptr<StreamReactor>(new StreamReactor(std::move(accepted)));
     reactor->self_ = reactor;
     // Kept by value: the call may be done before OnReady returns.
-    const std::shared_ptr<GenerationStream> stream = reactor->accepted_.stream;
+    const std::shared_ptr<GenerationStream> stream = reactor->stream_;
     stream->OnReady([reactor] { reactor->Pump(); });
     return reactor.get();
   }
@@ -29,21 +29,18 @@ class StreamReactor final : public grpc::ServerWriteReactor<v1::GenerationChunk>
       absl::MutexLock lock(&mu_);
       writing_ = false;
     }
-    if (!ok) accepted_.stream->Cancel();  // the last event will come and finish the call
+    if (!ok) stream_->Cancel();  // the last event will come and finish the call
     Pump();
   }
-  void OnCancel() override { accepted_.stream->Cancel(); }
+  void OnCancel() override { stream_->Cancel(); }
   void OnDone() override {
-    accepted_.stream->Cancel();
+    stream_->Cancel();
     self_.reset();
   }
 
  private:
-  explicit StreamReactor(ReplicaService::Accepted accepted) : accepted_(std::move(accepted)) {
-    chunk_.set_request_id(accepted_.request_id);
-    chunk_.set_seed(accepted_.seed);
-    chunk_.set_text(accepted_.echo);
-  }
+  explicit StreamReactor(ReplicaService::Accepted accepted)
+      : stream_(std::move(accepted.stream)), writer_(std::move(accepted.format)) {}
 
   // Starts the next write if none is in flight and there is something to say.
   void Pump() {
@@ -51,14 +48,11 @@ class StreamReactor final : public grpc::ServerWriteReactor<v1::GenerationChunk>
     {
       absl::MutexLock lock(&mu_);
       if (writing_ || finished_) return;
-      event = accepted_.stream->Take();
+      event = stream_->Take();
       if (!event.has_value()) return;
       writing_ = true;
       finished_ = event->last();
-      if (!first_) chunk_.Clear();
-      if (!first_) chunk_.set_request_id(accepted_.request_id);
-      first_ = false;
-      AddEvent(*event, chunk_);
+      chunk_ = writer_.Write(*event);
     }
     if (!event->status.ok()) {
       Finish(ToGrpcStatus(event->status));
@@ -69,12 +63,12 @@ class StreamReactor final : public grpc::ServerWriteReactor<v1::GenerationChunk>
     }
   }
 
-  const ReplicaService::Accepted accepted_;
+  const std::shared_ptr<GenerationStream> stream_;
   std::shared_ptr<StreamReactor> self_;
   absl::Mutex mu_;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
-  bool first_ ABSL_GUARDED_BY(mu_) = true;
+  AnswerWriter writer_ ABSL_GUARDED_BY(mu_);
   v1::GenerationChunk chunk_;  // of the write in flight
 };
 
@@ -83,35 +77,39 @@ class WholeReactor final : public grpc::ServerUnaryReactor {
   static WholeReactor* New(ReplicaService::Accepted accepted, v1::GenerationResponse* response) {
     auto reactor = std::shared_ptr<WholeReactor>(new WholeReactor(std::move(accepted), response));
     reactor->self_ = reactor;
-    const std::shared_ptr<GenerationStream> stream = reactor->accepted_.stream;
+    const std::shared_ptr<GenerationStream> stream = reactor->stream_;
     stream->OnReady([reactor] { reactor->Collect(); });
     return reactor.get();
   }
-  void OnCancel() override { accepted_.stream->Cancel(); }
+  void OnCancel() override { stream_->Cancel(); }
   void OnDone() override { self_.reset(); }
 
  private:
   WholeReactor(ReplicaService::Accepted accepted, v1::GenerationResponse* response)
-      : accepted_(std::move(accepted)), response_(response) {
-    response_->set_request_id(accepted_.request_id);
-    response_->set_seed(accepted_.seed);
-    response_->set_text(accepted_.echo);
-  }
+      : stream_(std::move(accepted.stream)),
+        writer_(std::move(accepted.format)),
+        response_(response) {}
 
   void Collect() {
-    std::optional<GenerationEvent> event;
+    absl::Status status;
     {
       absl::MutexLock lock(&mu_);
-      event = accepted_.stream->Take();
-      if (!event.has_value()) return;
-      AddEvent(*event, *response_);
+      bool is_last = false;
+      while (!is_last) {
+        const std::optional<GenerationEvent> event = stream_->Take();
+        if (!event.has_value()) return;
+        is_last = event->last();
+        status = event->status;
+        AddChunk(writer_.Write(*event), *response_);
+      }
     }
-    if (event->last()) Finish(ToGrpcStatus(event->status));
+    Finish(ToGrpcStatus(status));
   }
 
-  const ReplicaService::Accepted accepted_;
+  const std::shared_ptr<GenerationStream> stream_;
   std::shared_ptr<WholeReactor> self_;
   absl::Mutex mu_;
+  AnswerWriter writer_ ABSL_GUARDED_BY(mu_);
   v1::GenerationResponse* const response_ ABSL_PT_GUARDED_BY(mu_);
 };
 

@@ -1,22 +1,24 @@
 #include "serving/replica/convert.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 
 namespace oneai::serving {
 namespace {
 
-// Both messages have these fields.
-template <typename Message>
-void AddFields(const GenerationEvent& event, Message& message) {
-  message.mutable_text()->append(event.text);
-  message.mutable_token_ids()->Add(event.token_ids.begin(), event.token_ids.end());
-  message.set_finish_reason(ToProto(event.finish_reason));
-  if (!event.last()) return;
-  message.set_stop_string(event.stop_string);
-  message.mutable_usage()->set_prompt_tokens(static_cast<int32_t>(event.usage.num_prompt_tokens));
-  message.mutable_usage()->set_completion_tokens(
-      static_cast<int32_t>(event.usage.num_completion_tokens));
+constexpr int32_t kChoicesMax = 64;
+
+absl::Status CheckChoices(const char* name, int32_t value, int32_t min) {
+  if (value >= min && value <= kChoicesMax) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, " is ", value, "; it must be from ", min, " to ", kChoicesMax));
+}
+
+absl::Status CheckText(const char* name, const std::string& text) {
+  if (!text.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("structured.", name, " is empty"));
 }
 
 }  // namespace
@@ -45,6 +47,11 @@ absl::StatusOr<SamplingSettings> ToSamplingSettings(const v1::SamplingParams& pa
   s.stop_token_ids.assign(params.stop_token_ids().begin(), params.stop_token_ids().end());
   s.ignore_eos = params.ignore_eos();
   s.include_stop = params.include_stop();
+  s.logit_bias.assign(params.logit_bias().begin(), params.logit_bias().end());
+  // A map has no order of its own; one request must always be one sequence of additions.
+  std::sort(s.logit_bias.begin(), s.logit_bias.end());
+  if (params.has_logprobs()) s.logprobs = params.logprobs();
+  if (params.has_prompt_logprobs()) s.prompt_logprobs = params.prompt_logprobs();
   RETURN_IF_ERROR(ValidateSampling(s));
   return s;
 }
@@ -65,9 +72,46 @@ v1::FinishReason ToProto(FinishReason reason) {
   return v1::FINISH_REASON_UNSPECIFIED;
 }
 
-void AddEvent(const GenerationEvent& event, v1::GenerationChunk& chunk) { AddFields(event, chunk); }
-void AddEvent(const GenerationEvent& event, v1::GenerationResponse& response) {
-  AddFields(event, response);
+absl::StatusOr<std::optional<GrammarSpec>> ToGrammarSpec(const v1::StructuredOutput& structured) {
+  GrammarSpec spec;
+  switch (structured.kind_case()) {
+    case v1::StructuredOutput::KIND_NOT_SET:
+      return std::nullopt;
+    case v1::StructuredOutput::kJsonObject:
+      if (!structured.json_object()) return std::nullopt;
+      spec.kind = GrammarSpec::Kind::kJsonObject;
+      break;
+    case v1::StructuredOutput::kJsonSchema:
+      RETURN_IF_ERROR(CheckText("json_schema", structured.json_schema()));
+      spec.kind = GrammarSpec::Kind::kJsonSchema;
+      spec.text = structured.json_schema();
+      break;
+    case v1::StructuredOutput::kRegex:
+      RETURN_IF_ERROR(CheckText("regex", structured.regex()));
+      spec.kind = GrammarSpec::Kind::kRegex;
+      spec.text = structured.regex();
+      break;
+    case v1::StructuredOutput::kChoice:
+      if (structured.choice().choices().empty())
+        return absl::InvalidArgumentError("structured.choice has no choices; give at least one");
+      spec.kind = GrammarSpec::Kind::kChoice;
+      spec.choices.assign(structured.choice().choices().begin(),
+                          structured.choice().choices().end());
+      break;
+    case v1::StructuredOutput::kGrammar:
+      RETURN_IF_ERROR(CheckText("grammar", structured.grammar()));
+      spec.kind = GrammarSpec::Kind::kEbnf;
+      spec.text = structured.grammar();
+      break;
+  }
+  return spec;
+}
+
+absl::Status SetChoices(const v1::SamplingParams& params, GenerationRequest& request) {
+  request.num_choices = params.has_n() ? params.n() : 1;
+  RETURN_IF_ERROR(CheckChoices("n", request.num_choices, 1));
+  request.best_of = params.has_best_of() ? params.best_of() : request.num_choices;
+  return CheckChoices("best_of", request.best_of, request.num_choices);
 }
 
 }  // namespace oneai::serving

@@ -10,6 +10,7 @@
 #include "models/config/model_config.h"
 #include "oneai/inference/v1/inference.pb.h"
 #include "serving/engine/generation.h"
+#include "serving/grammar/grammar.h"
 
 namespace oneai::serving {
 
@@ -25,9 +26,11 @@ absl::StatusOr<SamplingSettings> ToSamplingSettings(const v1::SamplingParams& pa
 
 v1::FinishReason ToProto(FinishReason reason);
 
-// Adds an event to a message of the answer; both carry the same fields. GenerationResponse
-// collects, GenerationChunk is fresh.
-void AddEvent(const GenerationEvent& event, v1::GenerationChunk& chunk);
-void AddEvent(const GenerationEvent& event, v1::GenerationResponse& response);
+// What the answer must be; nullopt when the request leaves it free. kInvalidArgument: an empty text
+// or list of choices.
+absl::StatusOr<std::optional<GrammarSpec>> ToGrammarSpec(const v1::StructuredOutput& structured);
+
+// num_choices and best_of of a request, 1 unless set. kInvalidArgument: out of range.
+absl::Status SetChoices(const v1::SamplingParams& params, GenerationRequest& request);
 
 }  // namespace oneai::serving

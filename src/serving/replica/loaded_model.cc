@@ -16,6 +16,7 @@ namespace {
 
 constexpr int64_t kDefaultContextMax = 8192;
 constexpr int64_t kDefaultContextsCached = 8;
+constexpr int64_t kGrammarsCached = 256;
 
 // `value`, or a default-constructed one when the file it comes from does not exist.
 template <typename T>
@@ -51,6 +52,58 @@ std::vector<int32_t> EndTokens(const models::ModelConfig& config,
   return {ids.begin(), ids.end()};
 }
 
+// What a model is for, by its files: a classifier says so in its config, an embedding model comes
+// with the pooling that sentence-transformers wants. A reranker looks like any language model; its
+// settings must say so.
+ModelTask GuessTask(const std::filesystem::path& folder, const models::ModelConfig& config) {
+  if (config.head == models::ModelHead::kSequenceClassification) return ModelTask::kClassify;
+  std::error_code error;
+  const bool pools = std::filesystem::exists(folder / "1_Pooling" / "config.json", error);
+  return pools ? ModelTask::kEmbed : ModelTask::kGenerate;
+}
+
+absl::StatusOr<std::unique_ptr<models::CpuModel>> LoadCpuModel(const ReplicaSettings& settings,
+                                                               const std::string& folder) {
+  models::CpuModelOptions options;
+  options.dtype = settings.dtype;
+  options.num_threads = settings.num_threads;
+  options.weights = settings.quantize;
+  return models::CpuModel::Load(folder, options);
+}
+
+models::KvCacheFormat CacheFormat(const ReplicaSettings& settings) {
+  return settings.kv_cache.value_or(models::DefaultKvCacheFormat(settings.dtype));
+}
+
+// A runner whose cache holds what the settings say, or eight full contexts of `context` tokens.
+absl::StatusOr<std::unique_ptr<ModelRunner>> NewRunner(const ReplicaSettings& settings,
+                                                       std::unique_ptr<models::CpuModel> model,
+                                                       int64_t context) {
+  const int64_t context_bytes =
+      BlocksFor(context, kBlockTokens) *
+      models::PagedKvCache::BlockBytes(model->config(), kBlockTokens, CacheFormat(settings));
+  CpuRunnerOptions options;
+  options.kv_cache = CacheFormat(settings);
+  options.kv_cache_bytes = settings.kv_cache_bytes > 0 ? settings.kv_cache_bytes
+                                                       : kDefaultContextsCached * context_bytes;
+  options.max_sequences = settings.max_running_sequences;
+  return NewCpuModelRunner(std::move(model), options);
+}
+
+EngineOptions ToEngineOptions(const ReplicaSettings& settings, int64_t context) {
+  EngineOptions options;
+  options.max_context_tokens = context;
+  options.max_batch_tokens = settings.max_batch_tokens;
+  options.max_running_sequences = settings.max_running_sequences;
+  options.max_waiting_requests = settings.max_waiting_requests;
+  options.prefix_cache = settings.prefix_cache;
+  options.cache_folder = settings.prefix_file_dir;
+  options.cache_file_bytes_max = settings.prefix_file_dir.empty() ? 0 : settings.prefix_file_bytes;
+  options.speculation = settings.speculation;
+  options.draft_tokens_max = settings.draft_tokens_max;
+  return options;
+}
+
 }  // namespace
 
 absl::StatusOr<LoadedModel> LoadModel(const ReplicaSettings& settings) {
@@ -60,36 +113,38 @@ absl::StatusOr<LoadedModel> LoadModel(const ReplicaSettings& settings) {
     return absl::NotFoundError(absl::StrCat("model_dir ", settings.model_dir, " is no folder"));
   }
   LoadedModel loaded;
-  models::CpuModelOptions options;
-  options.dtype = settings.dtype;
-  options.num_threads = settings.num_threads;
-  ASSIGN_OR_RETURN(loaded.generation, OrDefault(models::LoadGenerationConfig(folder)));
+  ASSIGN_OR_RETURN(loaded.model.generation, OrDefault(models::LoadGenerationConfig(folder)));
   ASSIGN_OR_RETURN(const models::TokenizerConfig tokenizer_config,
                    OrDefault(models::LoadTokenizerConfig(folder)));
   ASSIGN_OR_RETURN(std::unique_ptr<models::Tokenizer> tokenizer, models::Tokenizer::Load(folder));
   ASSIGN_OR_RETURN(std::unique_ptr<models::CpuModel> model,
-                   models::CpuModel::Load(folder, options));
-  const models::ModelConfig config = model->config();
-
+                   LoadCpuModel(settings, settings.model_dir));
+  const models::ModelConfig& config = model->config();
   ASSIGN_OR_RETURN(const int64_t context, ContextTokens(settings, config));
-  loaded.engine_options.max_context_tokens = context;
-  loaded.engine_options.max_batch_tokens = settings.max_batch_tokens;
-  loaded.engine_options.max_running_sequences = settings.max_running_sequences;
-  loaded.engine_options.max_waiting_requests = settings.max_waiting_requests;
+  loaded.engine_options = ToEngineOptions(settings, context);
+  loaded.model.name = settings.model_name;
+  loaded.model.version = settings.model_version;
+  loaded.model.task = settings.task.value_or(GuessTask(folder, config));
+  loaded.model.max_context_tokens = context;
+  loaded.model.hidden_size = config.hidden_size;
   loaded.tokens.num_tokens = std::min(config.vocab_size, tokenizer->vocab_size());
-  loaded.tokens.end_ids = EndTokens(config, loaded.generation, *tokenizer, tokenizer_config);
+  loaded.tokens.end_ids = EndTokens(config, loaded.model.generation, *tokenizer, tokenizer_config);
   loaded.tokens.tokenizer = tokenizer.get();
+  if (!loaded.tokens.end_ids.empty() && loaded.model.task == ModelTask::kGenerate) {
+    ASSIGN_OR_RETURN(std::shared_ptr<const TokenVocabulary> vocabulary,
+                     TokenVocabulary::Create(*tokenizer, loaded.tokens.end_ids, config.vocab_size));
+    loaded.grammars =
+        std::make_unique<GrammarCache>(std::move(vocabulary), GrammarLimits(), kGrammarsCached);
+  }
   ASSIGN_OR_RETURN(PromptBuilder prompts,
                    PromptBuilder::Create(std::move(tokenizer), tokenizer_config));
   loaded.prompts = std::make_unique<PromptBuilder>(std::move(prompts));
-
-  const int64_t context_bytes =
-      BlocksFor(context, kBlockTokens) *
-      models::PagedKvCache::BlockBytes(config, kBlockTokens, settings.dtype);
-  ASSIGN_OR_RETURN(loaded.runner, NewCpuModelRunner(std::move(model), settings.dtype,
-                                                    settings.kv_cache_bytes > 0
-                                                        ? settings.kv_cache_bytes
-                                                        : kDefaultContextsCached * context_bytes));
+  ASSIGN_OR_RETURN(loaded.runner, NewRunner(settings, std::move(model), context));
+  if (!settings.draft_model_dir.empty()) {
+    ASSIGN_OR_RETURN(std::unique_ptr<models::CpuModel> draft,
+                     LoadCpuModel(settings, settings.draft_model_dir));
+    ASSIGN_OR_RETURN(loaded.draft, NewRunner(settings, std::move(draft), context));
+  }
   return loaded;
 }
 

@@ -7,18 +7,20 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "models/config/model_config.h"
 #include "serving/engine/engine.h"
 #include "serving/replica/prompt_builder.h"
 #include "serving/replica/replica_settings.h"
+#include "serving/replica/request_builder.h"
 
 namespace oneai::serving {
 
 struct LoadedModel {
-  models::GenerationConfig generation;
+  ReplicaModel model;  // without its adapters, which the engine loads and numbers
   std::unique_ptr<PromptBuilder> prompts;
+  std::unique_ptr<GrammarCache> grammars;
   std::unique_ptr<ModelRunner> runner;
-  TokenTable tokens;  // borrows the tokenizer of `prompts`
+  std::unique_ptr<ModelRunner> draft;  // null: none
+  TokenTable tokens;                   // borrows the tokenizer of `prompts`
   EngineOptions engine_options;
 };
 

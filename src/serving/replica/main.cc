@@ -71,9 +71,14 @@ absl::Status Serve(const ReplicaSettings& settings, const ReplicaEnvironment& en
   ServingMetrics metrics(MetricsRegistry(), settings.model_name);
   ASSIGN_OR_RETURN(std::unique_ptr<Engine> engine,
                    Engine::Create(model.engine_options, std::move(model.runner), model.tokens,
-                                  &metrics, Clock::Real()));
-  ReplicaService service({settings.model_name, settings.model_version, model.generation},
-                         model.prompts.get(), engine.get());
+                                  &metrics, Clock::Real(), std::move(model.draft)));
+  for (const auto& [name, folder] : settings.adapters) {
+    const absl::StatusOr<int32_t> adapter = engine->LoadAdapter(folder);
+    if (!adapter.ok()) return Annotate(adapter.status(), absl::StrCat("adapter ", name));
+    model.model.adapters[name] = *adapter;
+  }
+  const RequestBuilder builder(std::move(model.model), model.prompts.get(), model.grammars.get());
+  ReplicaService service(&builder, engine.get());
   std::unique_ptr<HttpServer> metrics_server;
   if (env.metrics_port.has_value()) {
     ASSIGN_OR_RETURN(metrics_server, ServeMetrics(env, metrics, *engine));

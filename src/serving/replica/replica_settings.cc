@@ -6,6 +6,35 @@
 #include "base/status.h"
 
 namespace oneai::serving {
+namespace {
+
+std::optional<kernels::WeightFormat> QuantizeOf(const std::string& word) {
+  if (word == "int8") return kernels::WeightFormat::kInt8;
+  if (word == "int4") return kernels::WeightFormat::kInt4;
+  return std::nullopt;
+}
+
+std::optional<models::KvCacheFormat> KvCacheOf(const std::string& word) {
+  if (word == "bf16") return models::KvCacheFormat::kBf16;
+  if (word == "f32") return models::KvCacheFormat::kF32;
+  if (word == "int8") return models::KvCacheFormat::kInt8;
+  return std::nullopt;
+}
+
+std::optional<ModelTask> TaskOf(const std::string& word) {
+  if (word == "generate") return ModelTask::kGenerate;
+  if (word == "embed") return ModelTask::kEmbed;
+  if (word == "rerank") return ModelTask::kRerank;
+  if (word == "classify") return ModelTask::kClassify;
+  return std::nullopt;
+}
+
+Speculation SpeculationOf(const std::string& word) {
+  if (word == "prompt_lookup") return Speculation::kPromptLookup;
+  return word == "draft" ? Speculation::kDraftModel : Speculation::kOff;
+}
+
+}  // namespace
 
 absl::StatusOr<ReplicaSettings> ParseReplicaSettings(absl::string_view text,
                                                      const std::string& source) {
@@ -23,8 +52,27 @@ absl::StatusOr<ReplicaSettings> ParseReplicaSettings(absl::string_view text,
   reader.Optional("max_batch_tokens", settings.max_batch_tokens, Range{1, 65536});
   reader.OptionalBytes("kv_cache_bytes", settings.kv_cache_bytes);
   reader.Optional("num_threads", settings.num_threads, Range{0, 1024});
+  std::string quantize = "none", kv_cache = "auto", task = "auto", speculation = "off";
+  reader.OptionalChoice("quantize", quantize, {"none", "int8", "int4"});
+  reader.OptionalChoice("kv_cache", kv_cache, {"auto", "bf16", "f32", "int8"});
+  reader.OptionalChoice("task", task, {"auto", "generate", "embed", "rerank", "classify"});
+  reader.Optional("prefix_cache", settings.prefix_cache);
+  reader.Optional("prefix_file_dir", settings.prefix_file_dir);
+  reader.OptionalBytes("prefix_file_bytes", settings.prefix_file_bytes);
+  reader.OptionalChoice("speculation", speculation, {"off", "prompt_lookup", "draft"});
+  reader.Optional("draft_model_dir", settings.draft_model_dir);
+  reader.Optional("draft_tokens_max", settings.draft_tokens_max, Range{1, 64});
+  reader.Optional("adapters", settings.adapters);
+  if (quantize != "none" && dtype == "f32")
+    reader.Fail("quantize", "needs dtype bf16; integer weights have no exact form in f32");
+  if ((speculation == "draft") == settings.draft_model_dir.empty())
+    reader.Fail("speculation", "\"draft\" and a draft_model_dir belong together");
   RETURN_IF_ERROR(reader.Finish());
   settings.dtype = dtype == "f32" ? models::ComputeDtype::kF32 : models::ComputeDtype::kBf16;
+  settings.quantize = QuantizeOf(quantize);
+  settings.kv_cache = KvCacheOf(kv_cache);
+  settings.task = TaskOf(task);
+  settings.speculation = SpeculationOf(speculation);
   return settings;
 }
 

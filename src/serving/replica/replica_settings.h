@@ -7,12 +7,16 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "kernels/gemm/packed_matrix.h"
 #include "models/runtime/paged_kv_cache.h"
+#include "serving/engine/engine.h"
+#include "serving/replica/request_builder.h"
 
 namespace oneai::serving {
 
@@ -31,6 +35,20 @@ struct ReplicaSettings {
       512;  // of a step: more is better throughput and longer gaps between tokens
   int64_t kv_cache_bytes = 0;  // 0: eight full contexts
   int32_t num_threads = 0;     // 0: every processor this process may run on
+
+  // "none", "int8" or "int4": how weights that are stored in floating point are kept. Weights that
+  // the folder stores as integers or FP8 are kept without loss.
+  std::optional<kernels::WeightFormat> quantize;
+  // "auto" (as dtype), "bf16", "f32" or "int8".
+  std::optional<models::KvCacheFormat> kv_cache;
+  std::optional<ModelTask> task;  // "auto", "generate", "embed", "rerank" or "classify"
+  bool prefix_cache = true;       // prompts that begin alike are computed once
+  std::string prefix_file_dir;    // spills blocks of the prefix cache to a file there; empty: none
+  int64_t prefix_file_bytes = int64_t{4} << 30;
+  Speculation speculation = Speculation::kOff;  // "off", "prompt_lookup" or "draft"
+  std::string draft_model_dir;                  // with "draft"
+  int64_t draft_tokens_max = 6;
+  std::map<std::string, std::string> adapters;  // LoRA adapters: name -> folder
 };
 
 // kInvalidArgument: names the key. `source` names the document in errors.

@@ -48,6 +48,11 @@ ServingMetrics::ServingMetrics(prometheus::Registry& registry, const std::string
       generation_tokens_(NewCounter("vllm:generation_tokens_total", "Tokens generated")),
       preemptions_(
           NewCounter("vllm:num_preemptions_total", "Sequences whose KV blocks were taken away")),
+      prefix_queries_(NewCounter("vllm:prefix_cache_queries_total", "Prompt tokens looked up")),
+      prefix_hits_(NewCounter("vllm:prefix_cache_hits_total", "Prompt tokens found")),
+      draft_tokens_(NewCounter("vllm:spec_decode_num_draft_tokens_total", "Tokens guessed")),
+      accepted_tokens_(
+          NewCounter("vllm:spec_decode_num_accepted_tokens_total", "Guesses that were right")),
       time_to_first_token_(NewHistogram("vllm:time_to_first_token_seconds",
                                         "Submission to first token", kFirstTokenSeconds)),
       inter_token_latency_(NewHistogram("vllm:inter_token_latency_seconds",
@@ -125,6 +130,15 @@ void ServingMetrics::SetGauges(const EngineStats& stats) {
   kv_usage_.Set(stats.num_blocks == 0 ? 0.0
                                       : 1.0 - static_cast<double>(stats.num_free_blocks) /
                                                   static_cast<double>(stats.num_blocks));
+  // Counters that the engine keeps: raised to where it stands.
+  const auto raise = [](prometheus::Counter& counter, int64_t total) {
+    const double more = static_cast<double>(total) - counter.Value();
+    if (more > 0) counter.Increment(more);
+  };
+  raise(prefix_queries_, stats.num_prefix_queries);
+  raise(prefix_hits_, stats.num_prefix_hits);
+  raise(draft_tokens_, stats.num_draft_tokens);
+  raise(accepted_tokens_, stats.num_accepted_tokens);
 }
 
 }  // namespace oneai::serving

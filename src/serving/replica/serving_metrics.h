@@ -42,7 +42,8 @@ class ServingMetrics final : public EngineObserver {
   prometheus::Registry& registry_;
   const prometheus::Labels labels_;
   prometheus::Gauge &num_running_, &num_waiting_, &kv_usage_;
-  prometheus::Counter &prompt_tokens_, &generation_tokens_, &preemptions_;
+  prometheus::Counter &prompt_tokens_, &generation_tokens_, &preemptions_, &prefix_queries_,
+      &prefix_hits_, &draft_tokens_, &accepted_tokens_;
   std::map<FinishReason, prometheus::Counter*> finished_;
   prometheus::Histogram &time_to_first_token_, &inter_token_latency_, &time_per_output_token_,
       &e2e_latency_, &queue_time_, &prefill_time_, &decode_time_, &inference_time_,

@@ -37,9 +37,8 @@ TEST(ReplicaSettingsTest, ReadsEveryKey) {
 
 TEST(ReplicaSettingsTest, WhatDoesNotGoTogetherIsNamed) {
   const auto refused = [](const std::string& more, const char* text) {
-    EXPECT_THAT(
-        ParseReplicaSettings(R"({"model_dir": "m", "model_name": "a", )" + more + "}", "c"),
-        StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text)));
+    EXPECT_THAT(ParseReplicaSettings(R"({"model_dir": "m", "model_name": "a", )" + more + "}", "c"),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(text)));
   };
   refused(R"("quantize": "int8", "dtype": "f32")", "needs dtype bf16");
   refused(R"("speculation": "draft")", "belong together");

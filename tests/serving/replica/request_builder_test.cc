@@ -71,7 +71,7 @@ TEST_F(RequestBuilderTest, AModelAnswersItsOwnCallsOnly) {
   EXPECT_THAT(Make().Build(embed), StatusIs(absl::StatusCode::kFailedPrecondition,
                                             HasSubstr("an embedding needs one that embeds")));
   EXPECT_THAT(Make(ModelTask::kEmbed).Build(Chat()),
-              StatusIs(absl::StatusCode::kFailedPrecondition));
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("a chat")));
   ASSERT_OK_AND_ASSIGN(const auto requests, Make(ModelTask::kEmbed).Build(embed));
   EXPECT_EQ(requests[0].kind, RequestKind::kHidden);
   embed.set_dimensions(9);
