@@ -340,7 +340,8 @@ class SchemaCompiler {
       ASSIGN_OR_RETURN(const int64_t min, Count(s, "minLength", 0, path));
       ASSIGN_OR_RETURN(const int64_t max, Count(s, "maxLength", kUnbounded, path));
       if (max != kUnbounded && max < min) return Error(path, "maxLength is less than minLength");
-      return json_.StringOfLength(min, max);
+      return json_.StringOfLength(min, max,
+                                  path + (max == kUnbounded ? "/minLength" : "/maxLength"));
     }
     auto write = [&](const CharSet& chars) { return json_.CanonicalChar(chars); };
     if (s.contains("pattern")) {

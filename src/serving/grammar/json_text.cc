@@ -202,7 +202,7 @@ ExprId JsonText::QuotedRule(std::string name, ExprId content) {
   return pool_.Call(rule);
 }
 
-ExprId JsonText::StringOfLength(int64_t min, int64_t max) {
+ExprId JsonText::StringOfLength(int64_t min, int64_t max, const std::string& place) {
   if (min == 0 && max == kUnbounded) return String();
   const std::string name = absl::StrCat("string of ", min, " to ", max);
   const auto [it, added] = rules_.try_emplace(name, -1);
@@ -211,8 +211,9 @@ ExprId JsonText::StringOfLength(int64_t min, int64_t max) {
     pool_.rule(it->second).keep = true;
     // Without \uXXXX, which would make the automaton of one character half as large again.
     const ExprId one = CanonicalChar(Complement(MakeCharSet({{0, 7}, {11, 11}, {14, 31}})));
-    pool_.rule(it->second).body =
-        pool_.Concat({pool_.Bytes("\""), pool_.Repeat(one, min, max), pool_.Bytes("\"")});
+    const ExprId repeat = pool_.Repeat(one, min, max);
+    pool_.SetPlace(repeat, place);
+    pool_.rule(it->second).body = pool_.Concat({pool_.Bytes("\""), repeat, pool_.Bytes("\"")});
   }
   return pool_.Call(it->second);
 }

@@ -38,8 +38,8 @@ class JsonText {
 
   // Exactly `value`, as nlohmann::json writes it, with the white space of this text.
   ExprId Literal(const models::OrderedJson& value);
-  // A string of `min` to `max` characters; max may be Expr::kUnbounded.
-  ExprId StringOfLength(int64_t min, int64_t max);
+  // A string of `min` to `max` characters; max may be Expr::kUnbounded. `place` is for errors.
+  ExprId StringOfLength(int64_t min, int64_t max, const std::string& place);
   // A string whose characters are `content`, made with CanonicalChar.
   ExprId QuotedRule(std::string name, ExprId content);
   // One character of `chars` in its canonical spelling.

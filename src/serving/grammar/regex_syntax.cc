@@ -59,6 +59,7 @@ class SyntaxParser {
   }
 
   absl::StatusOr<RegexNode> Piece(int nesting) {
+    const size_t begin = at_;
     ASSIGN_OR_RETURN(RegexNode atom, Atom(nesting));
     const size_t offset = at_;
     ASSIGN_OR_RETURN(const auto count, Quantifier());
@@ -69,7 +70,7 @@ class SyntaxParser {
     if (More() && text_[at_] == '+')
       return Error(at_, "possessive quantifiers are not supported; leave out the '+'");
     if (AtQuantifier()) return Error(at_, "a quantifier follows a quantifier");
-    RegexNode repeat = {.kind = Kind::kRepeat, .offset = atom.offset};
+    RegexNode repeat = {.kind = Kind::kRepeat, .offset = begin};
     repeat.min = count->first;
     repeat.max = count->second;
     repeat.children.push_back(std::move(atom));

@@ -69,21 +69,26 @@ class ToolTypes {
   static absl::StatusOr<ToolTypes> From(const models::Json& tools);
 
   bool Has(absl::string_view tool) const;
-  // JSON text of a value that the model wrote as `text`: a string unless the schema says otherwise
-  // and the text is of that type.
+  // The parameter is a string and nothing else, or unknown.
+  bool IsString(absl::string_view tool, absl::string_view parameter) const;
+  // JSON text of a value that the model wrote as `text`: of one of the types that the schema names
+  // if it is one, else a string.
   std::string ToJson(absl::string_view tool, absl::string_view parameter,
                      absl::string_view text) const;
 
  private:
+  const std::vector<std::string>& Types(absl::string_view tool, absl::string_view parameter) const;
+
   // tool -> parameter -> allowed JSON types ("string", "integer", ...); none: unknown.
   std::map<std::string, std::map<std::string, std::vector<std::string>, std::less<>>, std::less<>>
       types_;
 };
 
-// A call whose name, or one XML parameter, is longer than this is content.
-inline constexpr size_t kToolCallBytesMax = 1 << 20;
+// A call whose name has not come within so many bytes is content.
+inline constexpr size_t kToolCallBytesMax = 32 << 10;
 
-// Thread-compatible. Holds back at most kToolCallBytesMax bytes. Hermes calls whose "arguments"
+// Thread-compatible. Holds back at most kToolCallBytesMax bytes, or one XML parameter that is no
+// string, of at most 1 MiB. Hermes calls whose "arguments"
 // come before their "name" are held until they are complete.
 class OutputParser {
  public:

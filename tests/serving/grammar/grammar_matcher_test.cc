@@ -154,16 +154,17 @@ TEST(GrammarMatcherTest, ForcedTokensAreAllowedAndLeaveTheLastToTheModel) {
   }
   EXPECT_EQ(text, "{\"name");
   // A tokenizer that changes the text gives nothing.
-  EXPECT_TRUE(matcher.ForcedTokens([](absl::string_view) { return std::vector<int32_t>{'z', 'z'}; })
+  EXPECT_TRUE(matcher.ForcedTokens([](absl::string_view) {
+                       return std::vector<int32_t>{'z', 'z'};
+                     })
                   .empty());
 }
 
 TEST(GrammarMatcherTest, MasksBeyondTheMemoryBoundAreComputedAndNotKept) {
   GrammarLimits limits;
   limits.mask_bytes_max = 0;
-  ASSERT_OK_AND_ASSIGN(const auto bounded,
-                       CompileKind(GrammarSpec::Kind::kJsonSchema, kPerson,
-                                   JsonWhitespace::kSingleSpace, limits));
+  ASSERT_OK_AND_ASSIGN(const auto bounded, CompileKind(GrammarSpec::Kind::kJsonSchema, kPerson,
+                                                       JsonWhitespace::kSingleSpace, limits));
   ASSERT_OK_AND_ASSIGN(const auto plain, CompileSchema(kPerson));
   GrammarMatcher a(bounded), b(plain);
   for (char c : absl::string_view("{\"name\": \"日本\", \"age\": 12}")) {
@@ -177,9 +178,8 @@ TEST(GrammarMatcherTest, MasksBeyondTheMemoryBoundAreComputedAndNotKept) {
 TEST(GrammarMatcherTest, ManyThreadsShareOneGrammar) {
   GrammarLimits limits;
   limits.warm_steps_max = 0;
-  ASSERT_OK_AND_ASSIGN(const auto grammar,
-                       CompileKind(GrammarSpec::Kind::kJsonSchema, "true",
-                                   JsonWhitespace::kSingleSpace, limits));
+  ASSERT_OK_AND_ASSIGN(const auto grammar, CompileKind(GrammarSpec::Kind::kJsonSchema, "true",
+                                                       JsonWhitespace::kSingleSpace, limits));
   std::vector<std::string> texts(4);
   std::vector<std::thread> threads;
   for (std::string& text : texts) {

@@ -26,7 +26,8 @@ const std::vector<SchemaCase>& Cases() {
        {"01", ".5", "1.", "1e", "--1", "1e123"}},
       {R"({"type":"string"})",
        {R"("")", R"("a\n\"\\\/é日本")", R"("\u00e9\ud83d\ude00")"},
-       {R"("a)", R"("\x")", R"("\ud83d")", R"("\ude00")", "\"\n\"", "\"\xff\"", "\"\xed\xa0\x80\""}},
+       {R"("a)", R"("\x")", R"("\ud83d")", R"("\ude00")", "\"\n\"", "\"\xff\"",
+        "\"\xed\xa0\x80\""}},
       {R"({"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"string"},"c":{}},)"
        R"("required":["b"]})",
        {R"({"b":""})", R"({"a":1,"b":"x"})", R"({"a": 1, "b": "x", "c": [1, {"z": null}]})",
@@ -46,7 +47,9 @@ const std::vector<SchemaCase>& Cases() {
       {R"({"enum":["a",1,null,{"x":[1,2]},"é"]})",
        {R"("a")", "1", "null", R"({"x":[1,2]})", R"({"x": [1, 2]})", "\"é\""},
        {R"("b")", "2", R"({"x":[1]})"}},
-      {R"({"enum":["a",1,2.5,null],"type":["string","integer"]})", {R"("a")", "1"}, {"2.5", "null"}},
+      {R"({"enum":["a",1,2.5,null],"type":["string","integer"]})",
+       {R"("a")", "1"},
+       {"2.5", "null"}},
       {R"({"const":"x\ny"})", {R"("x\ny")"}, {R"("xy")"}},
       {R"({"type":"array","items":{"type":"integer"},"minItems":1,"maxItems":3})",
        {"[1]", "[1,2]", "[1, 2, 3]"},
@@ -82,35 +85,52 @@ const std::vector<SchemaCase>& Cases() {
        {R"("ab")", R"("日本語")", R"("\n\"a")"},
        {R"("a")", R"("abcd")", R"("\u0061bc")"}},
       {R"({"type":"string","minLength":1})", {R"("a")", R"("abcdef")"}, {R"("")"}},
-      {R"({"type":"string","pattern":"^[A-Z]{2}-\\d+$"})", {R"("AB-1")", R"("XY-007")"},
+      {R"({"type":"string","pattern":"^[A-Z]{2}-\\d+$"})",
+       {R"("AB-1")", R"("XY-007")"},
        {R"("AB-")", R"("xAB-1")"}},
       {R"({"type":"string","pattern":"b+"})", {R"("b")", R"("abbc")", R"("\"b\n")"}, {R"("ac")"}},
-      {R"({"type":"string","pattern":"^a|z$"})", {R"("a")", R"("abc")", R"("xz")"},
+      {R"({"type":"string","pattern":"^a|z$"})",
+       {R"("a")", R"("abc")", R"("xz")"},
        {R"("ba")", R"("zx")"}},
-      {R"({"type":"string","format":"date"})", {R"("2024-02-29")", R"("1999-12-31")"},
+      {R"({"type":"string","format":"date"})",
+       {R"("2024-02-29")", R"("1999-12-31")"},
        {R"("2023-02-29")", R"("2024-13-01")", R"("1900-02-29")", R"("2024-04-31")"}},
-      {R"({"type":"string","format":"date-time"})", {R"("2024-02-29T12:00:00Z")",
-        R"("2024-01-01T23:59:59.123+02:00")"}, {R"("2024-01-01 00:00:00Z")", R"("2024-01-01T24:00:00Z")"}},
-      {R"({"type":"string","format":"uuid"})", {R"("123e4567-e89b-12d3-a456-426614174000")"},
+      {R"({"type":"string","format":"date-time"})",
+       {R"("2024-02-29T12:00:00Z")", R"("2024-01-01T23:59:59.123+02:00")"},
+       {R"("2024-01-01 00:00:00Z")", R"("2024-01-01T24:00:00Z")"}},
+      {R"({"type":"string","format":"uuid"})",
+       {R"("123e4567-e89b-12d3-a456-426614174000")"},
        {R"("123e4567")"}},
-      {R"({"type":"string","format":"email"})", {R"("a.b@example.com")"}, {R"("a@b")", R"("@b.com")"}},
-      {R"({"type":"string","format":"ipv4"})", {R"("192.168.0.255")"}, {R"("256.1.1.1")", R"("1.2.3")"}},
-      {R"({"type":"string","format":"ipv6"})", {R"("::1")", R"("2001:db8::8a2e:370:7334")"},
+      {R"({"type":"string","format":"email"})",
+       {R"("a.b@example.com")"},
+       {R"("a@b")", R"("@b.com")"}},
+      {R"({"type":"string","format":"ipv4"})",
+       {R"("192.168.0.255")"},
+       {R"("256.1.1.1")", R"("1.2.3")"}},
+      {R"({"type":"string","format":"ipv6"})",
+       {R"("::1")", R"("2001:db8::8a2e:370:7334")"},
        {R"(":::")", R"("1:2:3")"}},
-      {R"({"type":"string","format":"uri"})", {R"("https://example.com/a?b=c#d")"}, {R"("example")"}},
-      {R"({"type":"integer","minimum":-12,"maximum":305})", {"-12", "-1", "0", "99", "305"},
+      {R"({"type":"string","format":"uri"})",
+       {R"("https://example.com/a?b=c#d")"},
+       {R"("example")"}},
+      {R"({"type":"integer","minimum":-12,"maximum":305})",
+       {"-12", "-1", "0", "99", "305"},
        {"-13", "306", "999", "-0", "1.0"}},
       {R"({"type":"integer","exclusiveMinimum":0,"exclusiveMaximum":10})", {"1", "9"}, {"0", "10"}},
       {R"({"type":"integer","minimum":1.5})", {"2", "100"}, {"1", "0", "-5"}},
-      {R"({"type":"number","minimum":0,"maximum":1})", {"0", "1", "0.5", "0.999", "1.0", "0.0"},
+      {R"({"type":"number","minimum":0,"maximum":1})",
+       {"0", "1", "0.5", "0.999", "1.0", "0.0"},
        {"1.1", "-0.1", "1.01", "2", "10", "-0"}},
-      {R"({"type":"number","exclusiveMinimum":0,"maximum":2.5})", {"0.001", "2.5", "2.49", "2.50", "1"},
+      {R"({"type":"number","exclusiveMinimum":0,"maximum":2.5})",
+       {"0.001", "2.5", "2.49", "2.50", "1"},
        {"0", "0.0", "2.51", "2.501", "3", "-1"}},
-      {R"({"type":"number","minimum":-1.25,"exclusiveMaximum":-0.5})", {"-1.25", "-1", "-0.51", "-1.250"},
+      {R"({"type":"number","minimum":-1.25,"exclusiveMaximum":-0.5})",
+       {"-1.25", "-1", "-0.51", "-1.250"},
        {"-0.5", "-1.26", "0", "-0.50", "1"}},
       {R"(true)", {"1", "{}", R"([{"a":null}])"}, {"", "{"}},
       {R"({"title":"T","description":"d","default":1,"examples":[1],"$schema":"x","type":"null"})",
-       {"null"}, {"1"}},
+       {"null"},
+       {"1"}},
   };
   return cases;
 }
@@ -168,8 +188,7 @@ TEST(JsonSchemaTest, ObjectKindIsAnyObject) {
                          CompileKind(GrammarSpec::Kind::kJsonObject, "", space));
     EXPECT_TRUE(Matches(grammar, R"({"a":{"b":[1,2,{"c":"d"}]},"e":null})"));
     EXPECT_EQ(Matches(grammar, R"({"a": 1, "b": [1, 2]})"), space != JsonWhitespace::kCompact);
-    EXPECT_EQ(Matches(grammar, "{\n  \"a\": [\n    1\n  ]\n}"),
-              space == JsonWhitespace::kIndented);
+    EXPECT_EQ(Matches(grammar, "{\n  \"a\": [\n    1\n  ]\n}"), space == JsonWhitespace::kIndented);
     EXPECT_FALSE(Matches(grammar, "[1]"));
     EXPECT_FALSE(Matches(grammar, "1"));
   }
@@ -178,9 +197,8 @@ TEST(JsonSchemaTest, ObjectKindIsAnyObject) {
 TEST(JsonSchemaTest, NestingIsBoundedAtRunTime) {
   GrammarLimits limits;
   limits.call_depth_max = 10;
-  ASSERT_OK_AND_ASSIGN(const auto grammar,
-                       CompileKind(GrammarSpec::Kind::kJsonSchema, "true",
-                                   JsonWhitespace::kCompact, limits));
+  ASSERT_OK_AND_ASSIGN(const auto grammar, CompileKind(GrammarSpec::Kind::kJsonSchema, "true",
+                                                       JsonWhitespace::kCompact, limits));
   GrammarMatcher matcher(grammar);
   int depth = 0;
   while (matcher.Accept('[')) {
@@ -221,7 +239,7 @@ TEST(JsonSchemaTest, RefusesByNameWhatItCannotHoldTo) {
       {R"(false)", "matches no text"},
       {R"([1])", "must be an object or a boolean"},
       {R"({"type":)", "JSON schema"},
-      {R"({"type":"string","maxLength":1000000})", "#"},
+      {R"({"type":"string","maxLength":1000000})", "#/maxLength: the grammar needs"},
       {R"({"type":"array","items":{"type":"array","maxItems":4000,"items":{"type":"integer"}},"maxItems":400000})",
        "#/maxItems: the grammar needs"},
   };
@@ -242,8 +260,9 @@ TEST(JsonSchemaTest, LongBoundedStringsShareTheirMasks) {
 TEST(JsonSchemaTest, ManyOptionalPropertiesStaySmall) {
   std::string properties;
   for (int i = 0; i < 200; ++i)
-    absl::StrAppend(&properties, i == 0 ? "" : ",", R"("p)", i,
-                    R"(":{"type":"object","properties":{"x":{"type":"integer"},"y":{"type":"string"}}})");
+    absl::StrAppend(
+        &properties, i == 0 ? "" : ",", R"("p)", i,
+        R"(":{"type":"object","properties":{"x":{"type":"integer"},"y":{"type":"string"}}})");
   ASSERT_OK_AND_ASSIGN(const auto grammar,
                        CompileSchema(absl::StrCat(R"({"properties":{)", properties, "}}")));
   EXPECT_LT(grammar->automaton().num_states(), 30'000);

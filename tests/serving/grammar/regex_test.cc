@@ -1,9 +1,8 @@
-#include "re2/re2.h"
-
 #include <string>
 #include <vector>
 
 #include "models/tokenizer/unicode_text.h"
+#include "re2/re2.h"
 #include "tests/serving/grammar/grammar_testing.h"
 
 namespace oneai::serving {
@@ -51,8 +50,9 @@ const char* const kExpressions[] = {
 
 // Random text, mostly of characters that the expression names.
 std::string RandomSubject(std::mt19937_64& random, const std::string& expression) {
-  static const std::vector<std::string>& extra = *new std::vector<std::string>{
-      "a", "b", "c", "x", "0", "7", "-", ".", "\n", " ", "é", "日", "本", "α", "😀", "@", "_", "\\", "]"};
+  static const std::vector<std::string>& extra =
+      *new std::vector<std::string>{"a", "b",  "c",  "x", "0", "7", "-", ".",  "\n", " ",
+                                    "é", "日", "本", "α", "😀", "@", "_", "\\", "]"};
   std::string text;
   for (size_t n = random() % 9; n > 0; --n) {
     if (!expression.empty() && random() % 2 == 0) {
@@ -108,12 +108,18 @@ std::string RandomExpression(std::mt19937_64& random, int depth) {
   if (depth == 0 || random() % 3 == 0) return kAtoms[random() % std::size(kAtoms)];
   const std::string inner = RandomExpression(random, depth - 1);
   switch (random() % 7) {
-    case 0: return "(" + inner + ")*";
-    case 1: return "(" + inner + ")?";
-    case 2: return "(" + inner + "){1,3}";
-    case 3: return "(" + inner + "|" + RandomExpression(random, depth - 1) + ")";
-    case 4: return "(" + inner + ")+";
-    default: return inner + RandomExpression(random, depth - 1);
+    case 0:
+      return "(" + inner + ")*";
+    case 1:
+      return "(" + inner + ")?";
+    case 2:
+      return "(" + inner + "){1,3}";
+    case 3:
+      return "(" + inner + "|" + RandomExpression(random, depth - 1) + ")";
+    case 4:
+      return "(" + inner + ")+";
+    default:
+      return inner + RandomExpression(random, depth - 1);
   }
 }
 
@@ -164,8 +170,8 @@ TEST(RegexTest, RefusesWithTheOffset) {
 TEST(RegexTest, RefusesWhatExplodesNamingTheRepetition) {
   for (const char* expression :
        {"a{1000000000}", "(((a{1,1000}){1,1000}){1,1000}){1,1000}", "(x+x+){500000}y"}) {
-    EXPECT_THAT(CompileRegex(expression),
-                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("offset 0: the grammar needs")))
+    EXPECT_THAT(CompileRegex(expression), StatusIs(absl::StatusCode::kInvalidArgument,
+                                                   HasSubstr("offset 0: the grammar needs")))
         << expression;
   }
   // Small as a nondeterministic automaton, exponential as a deterministic one.
