@@ -1,20 +1,24 @@
 #include "serving/engine/cpu_model_runner.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "models/ops/rope_frequencies.h"
 #include "models/runtime/paged_kv_cache.h"
+#include "models/runtime/recurrent_state.h"
 
 namespace oneai::serving {
 namespace {
 
 class CpuModelRunner final : public ModelRunner {
  public:
-  CpuModelRunner(std::unique_ptr<models::CpuModel> model, models::PagedKvCache cache)
-      : model_(std::move(model)), cache_(std::move(cache)) {}
+  CpuModelRunner(std::unique_ptr<models::CpuModel> model, models::PagedKvCache cache,
+                 std::optional<models::RecurrentState> state)
+      : model_(std::move(model)), cache_(std::move(cache)), state_(std::move(state)) {}
 
   int64_t vocab_size() const override { return model_->config().vocab_size; }
   int64_t output_dim() const override { return model_->output_dim(); }
@@ -25,34 +29,54 @@ class CpuModelRunner final : public ModelRunner {
   int64_t num_blocks() const override { return cache_.num_blocks(); }
   int64_t block_tokens() const override { return cache_.block_tokens(); }
 
+  int64_t num_state_slots() const override { return state_.has_value() ? state_->num_slots() : 0; }
+  uint64_t PrefixSalt(int64_t prompt_tokens) const override {
+    const models::ModelConfig& config = model_->config();
+    if (!config.rope.dynamic_ntk) return 0;
+    return static_cast<uint64_t>(models::NtkAlpha(prompt_tokens, config.trained_positions));
+  }
+
   absl::Status Forward(absl::Span<const RunnerChunk> chunks, RunnerOutput& output) override {
-    Gather(chunks, false);
-    RETURN_IF_ERROR(model_->Forward(step_, cache_, output.logits));
-    Gather(chunks, true);
-    return model_->ForwardHidden(step_, cache_, output.hidden);
+    step_.clear();
+    for (const RunnerChunk& chunk : chunks) {
+      models::SequenceChunk& next = step_.emplace_back();
+      next.tokens = chunk.token_ids;
+      next.start_position = chunk.start;
+      next.block_table = chunk.block_table;
+      next.num_logit_rows = chunk.num_logit_rows;
+      next.prompt_tokens = chunk.prompt_tokens;
+      next.adapter = chunk.adapter;
+      next.state_slot = chunk.state_slot;
+      next.num_hidden_rows = chunk.wants_hidden ? 1 : 0;
+    }
+    output_.logits.swap(output.logits);  // keeps the caller's capacity
+    output_.hidden.swap(output.hidden);
+    const absl::Status status =
+        model_->Step(step_, {cache_, state_.has_value() ? &*state_ : nullptr}, output_);
+    output_.logits.swap(output.logits);
+    output_.hidden.swap(output.hidden);
+    return status;
   }
 
   void CopyBlock(int32_t from, int32_t to) override {
     const absl::Span<std::byte> source = cache_.Block(from);
     std::copy(source.begin(), source.end(), cache_.Block(to).begin());
   }
+  void CopyState(int32_t from, int32_t to) override { state_->Copy(from, to); }
   absl::Span<std::byte> BlockBytes(int32_t block) override { return cache_.Block(block); }
-
- private:
-  // The model gives one kind of output a call.
-  void Gather(absl::Span<const RunnerChunk> chunks, bool hidden) {
-    step_.clear();
-    for (const RunnerChunk& chunk : chunks) {
-      if (chunk.wants_hidden != hidden) continue;
-      step_.push_back({chunk.token_ids, chunk.start, chunk.block_table,
-                       hidden ? 1 : chunk.num_logit_rows, chunk.prompt_tokens, chunk.adapter,
-                       chunk.state_slot});
-    }
+  absl::StatusOr<int32_t> LoadAdapter(const std::filesystem::path& folder) override {
+    return model_->adapters().Load(folder);
+  }
+  absl::Status UnloadAdapter(int32_t adapter) override {
+    return model_->adapters().Unload(adapter);
   }
 
+ private:
   const std::unique_ptr<models::CpuModel> model_;
   models::PagedKvCache cache_;
+  std::optional<models::RecurrentState> state_;  // of models with recurrent layers
   std::vector<models::SequenceChunk> step_;
+  models::StepOutput output_;
 };
 
 }  // namespace
@@ -71,7 +95,11 @@ absl::StatusOr<std::unique_ptr<ModelRunner>> NewCpuModelRunner(
   ASSIGN_OR_RETURN(
       models::PagedKvCache cache,
       models::PagedKvCache::Create(config, num_blocks, kBlockTokens, options.kv_cache));
-  return std::make_unique<CpuModelRunner>(std::move(model), std::move(cache));
+  std::optional<models::RecurrentState> state;
+  if (models::RecurrentState::SlotBytes(config) > 0) {
+    ASSIGN_OR_RETURN(state, models::RecurrentState::Create(config, options.max_sequences));
+  }
+  return std::make_unique<CpuModelRunner>(std::move(model), std::move(cache), std::move(state));
 }
 
 }  // namespace oneai::serving

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "base/log/log.h"
 #include "base/status.h"
 #include "serving/engine/engine_checks.h"
@@ -124,40 +123,17 @@ absl::Status Engine::Enqueue(Arrival arrival) {
   return absl::OkStatus();
 }
 
-absl::Status Engine::RunBetweenSteps(std::function<absl::Status()> task) {
-  absl::Notification done;
-  absl::Status status;
-  {
-    absl::MutexLock lock(&mu_);
-    if (stopped_) return absl::UnavailableError("this replica has stopped; ask another one");
-    controls_.push_back([&] {
-      status = task();
-      done.Notify();
-    });
-  }
-  bell_->Ring();
-  done.WaitForNotification();
-  return status;
-}
-
 absl::StatusOr<int32_t> Engine::LoadAdapter(const std::filesystem::path& folder) {
-  absl::StatusOr<int32_t> adapter = -1;
-  RETURN_IF_ERROR(RunBetweenSteps([&] {
-    adapter = runner_->LoadAdapter(folder);
-    if (adapter.ok()) adapters_.Add(*adapter);
-    return adapter.status();
-  }));
+  ASSIGN_OR_RETURN(const int32_t adapter, runner_->LoadAdapter(folder));
+  adapters_.Add(adapter);
   return adapter;
 }
 
 absl::Status Engine::UnloadAdapter(int32_t adapter) {
   RETURN_IF_ERROR(adapters_.Close(adapter));
   adapters_.AwaitUnused(adapter);
-  return RunBetweenSteps([&] {
-    const absl::Status status = runner_->UnloadAdapter(adapter);
-    adapters_.Remove(adapter);
-    return status;
-  });
+  adapters_.Remove(adapter);
+  return runner_->UnloadAdapter(adapter);
 }
 
 void Engine::Drain() {
@@ -204,28 +180,19 @@ void Engine::Run() {
   PublishStats();
 }
 
-// Moves new requests into the queue and does what was asked for between steps. False: the engine is
-// to stop.
+// Moves new requests into the queue. False: the engine is to stop.
 bool Engine::TakeInbox() {
-  std::vector<std::function<void()>> controls;
-  bool go_on;
-  {
-    absl::MutexLock lock(&mu_);
-    for (Arrival& arrival : inbox_) {
-      arrival.request->tenant = ledger_.Enter(arrival.request->request.tenant);
-      waiting_.push_back(arrival.sequence->id);
-      sequences_.emplace(arrival.sequence->id, std::move(arrival.sequence));
-      const int64_t number = arrival.request->number;
-      requests_.emplace(number, std::move(arrival.request));
-    }
-    inbox_.clear();
-    stats_.num_waiting = static_cast<int64_t>(waiting_.size());
-    controls.swap(controls_);
-    go_on = !stopping_;
-    stopped_ = stopping_;
+  absl::MutexLock lock(&mu_);
+  for (Arrival& arrival : inbox_) {
+    arrival.request->tenant = ledger_.Enter(arrival.request->request.tenant);
+    waiting_.push_back(arrival.sequence->id);
+    sequences_.emplace(arrival.sequence->id, std::move(arrival.sequence));
+    const int64_t number = arrival.request->number;
+    requests_.emplace(number, std::move(arrival.request));
   }
-  for (const std::function<void()>& control : controls) control();
-  return go_on;
+  inbox_.clear();
+  stats_.num_waiting = static_cast<int64_t>(waiting_.size());
+  return !stopping_;
 }
 
 // Ends the requests whose reader has gone, and pauses or ends those whose reader is behind.

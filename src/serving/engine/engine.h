@@ -7,7 +7,6 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -97,11 +96,11 @@ class Engine {
   // (stopped while draining), kResourceExhausted (slow reader), kInternal (the model failed).
   absl::StatusOr<std::shared_ptr<GenerationStream>> Submit(GenerationRequest request);
 
-  // Loads a LoRA adapter between two steps and returns its number for GenerationRequest::adapter.
-  // Errors: those of ModelRunner::LoadAdapter; kUnavailable: stopped.
+  // Loads a LoRA adapter, while steps go on, and returns its number for GenerationRequest::adapter.
+  // Errors: those of ModelRunner::LoadAdapter.
   absl::StatusOr<int32_t> LoadAdapter(const std::filesystem::path& folder);
   // From now on requests for it are refused; returns once those that use it have ended and it is
-  // unloaded. kNotFound: no such adapter. kUnavailable: stopped.
+  // unloaded. kNotFound: no such adapter.
   absl::Status UnloadAdapter(int32_t adapter);
 
   // From now on Submit refuses; what was accepted goes on.
@@ -135,8 +134,6 @@ class Engine {
          EngineObserver* observer, const Clock* clock, std::unique_ptr<Drafter> drafter,
          std::unique_ptr<BlockFile> file);
   absl::Status Enqueue(Arrival arrival);
-  // Has the engine thread call `task` between two steps. kUnavailable: stopped.
-  absl::Status RunBetweenSteps(std::function<absl::Status()> task);
 
   // --- the engine thread: engine.cc ---
   void Run();
@@ -210,11 +207,9 @@ class Engine {
 
   mutable absl::Mutex mu_;
   std::vector<Arrival> inbox_ ABSL_GUARDED_BY(mu_);
-  std::vector<std::function<void()>> controls_ ABSL_GUARDED_BY(mu_);
   EngineStats stats_ ABSL_GUARDED_BY(mu_);
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
 
   std::thread thread_;
 };

@@ -36,7 +36,7 @@ struct RunnerOutput {
   std::vector<float> hidden;  // [chunks with wants_hidden, hidden_size], in order
 };
 
-// Thread-compatible.
+// Thread-compatible but for the adapters.
 class ModelRunner {
  public:
   virtual ~ModelRunner() = default;
@@ -75,7 +75,8 @@ class ModelRunner {
     return {};
   }
 
-  // Reads a PEFT LoRA adapter and numbers it. Errors: those of the loader.
+  // Reads a PEFT LoRA adapter and numbers it. This and UnloadAdapter may be called by any thread
+  // while a step runs. Errors: those of the loader.
   virtual absl::StatusOr<int32_t> LoadAdapter(const std::filesystem::path& folder) {
     return absl::UnimplementedError(
         absl::StrCat("this model takes no LoRA adapters; ", folder.string(), " was not loaded"));
