@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <new>
 
-#include "kernels/cpu/cpu_info.h"
+#include "kernels/thread_pool/cpu_topology.h"
 
 namespace oneai::kernels {
 namespace {
@@ -12,8 +12,8 @@ constexpr std::align_val_t kAlignment{64};
 
 void KernelContext::Free::operator()(std::byte* p) const { ::operator delete[](p, kAlignment); }
 
-KernelContext::KernelContext(int num_threads)
-    : threads_(num_threads > 0 ? num_threads : GetCpuInfo().num_cpus) {}
+KernelContext::KernelContext(int num_threads, ThreadPinning pinning)
+    : threads_(num_threads > 0 ? num_threads : ReadCpuTopology().DefaultThreads(), pinning) {}
 
 std::byte* KernelContext::Scratch(size_t bytes) {
   if (bytes > scratch_bytes_) {

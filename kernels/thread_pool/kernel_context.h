@@ -11,8 +11,9 @@ namespace oneai::kernels {
 // Owned by one engine or test; one kernel call at a time (thread-compatible).
 class KernelContext {
  public:
-  // `num_threads` <= 0 means every processor that this process may run on.
-  explicit KernelContext(int num_threads);
+  // `num_threads` <= 0 means CpuTopology::DefaultThreads(): one per physical core that this process
+  // may run on.
+  explicit KernelContext(int num_threads, ThreadPinning pinning = ThreadPinning::kNone);
 
   ThreadPool& threads() { return threads_; }
 

@@ -1,39 +1,40 @@
 // A loop is published by bumping `generation_`. Workers spin on it for a while, because decode
 // issues hundreds of loops per token a few microseconds apart and a futex wake costs more than such
-// a loop; then they sleep, so that an idle engine burns nothing.
+// a loop; then they sleep. The caller waits for `num_pending_` in the same way, but spins longer:
+// it is needed next, and the others are at work.
 #include "kernels/thread_pool/thread_pool.h"
 
 #include <algorithm>
 
+#include "kernels/thread_pool/cpu_topology.h"
+
 namespace oneai::kernels {
 namespace {
 
-// About 50 us of spinning before the first sleep. With fewer processors than threads, spinning only
-// delays the thread that has work, so every few spins the processor is offered to others.
-constexpr int kSpins = 2000;
-constexpr int kSpinsPerYield = 64;
-
-void SpinOnce(int i) {
-  if (i % kSpinsPerYield == kSpinsPerYield - 1) std::this_thread::yield();
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-}
+// A pause takes 10 to 40 ns: some tens of microseconds for a worker, some hundreds for the caller.
+constexpr int kWorkerSpins = 2000;
+constexpr int kCallerSpins = 10000;
 
 }  // namespace
 
-ThreadPool::ThreadPool(int num_threads) : num_threads_(std::max(1, num_threads)) {
+ThreadPool::ThreadPool(int num_threads, ThreadPinning pinning)
+    : num_threads_(std::max(1, num_threads)) {
+  std::vector<int> cores;
+  if (pinning == ThreadPinning::kCores) cores = ReadCpuTopology().Cores();
   threads_.reserve(num_threads_ - 1);
   for (int worker = 1; worker < num_threads_; ++worker) {
-    threads_.emplace_back([this, worker] { WorkerLoop(worker); });
+    const int cpu = cores.empty() ? -1 : cores[worker % cores.size()];
+    threads_.emplace_back([this, worker, cpu] {
+      if (cpu >= 0) PinThisThread(cpu);  // refused: slower, not wrong
+      WorkerLoop(worker);
+    });
   }
 }
 
 ThreadPool::~ThreadPool() {
-  {
-    absl::MutexLock lock(&mu_);
-    stopping_.store(true);
-    generation_.fetch_add(1);
-    wake_.SignalAll();
-  }
+  stopping_ = true;
+  generation_.Add(1);
+  generation_.Wake();
   for (std::thread& thread : threads_) thread.join();
 }
 
@@ -51,34 +52,20 @@ void ThreadPool::ParallelFor(int64_t n, Body body) {
   }
   n_ = n;
   body_ = &body;
-  num_pending_.store(num_threads_ - 1, std::memory_order_relaxed);
-  // A worker announces that it sleeps before it looks at the generation a last time, and both sides
-  // are sequentially consistent: either it sees this bump or it is seen here.
-  generation_.fetch_add(1, std::memory_order_seq_cst);  // publishes n_ and body_
-  if (num_asleep_.load(std::memory_order_seq_cst) > 0) {
-    absl::MutexLock lock(&mu_);
-    wake_.SignalAll();
-  }
+  num_pending_.Set(static_cast<uint32_t>(num_threads_ - 1));
+  generation_.Add(1);
+  generation_.Wake();
   RunPart(0);
-  for (int i = 0; num_pending_.load(std::memory_order_acquire) != 0; ++i) SpinOnce(i);
+  num_pending_.Await(0, kCallerSpins);
 }
 
 void ThreadPool::WorkerLoop(int worker) {
-  uint64_t seen = 0;
+  uint32_t seen = 0;
   for (;;) {
-    for (int i = 0; i < kSpins && generation_.load(std::memory_order_acquire) == seen; ++i) {
-      SpinOnce(i);
-    }
-    if (generation_.load(std::memory_order_acquire) == seen) {
-      absl::MutexLock lock(&mu_);
-      num_asleep_.fetch_add(1, std::memory_order_seq_cst);
-      while (generation_.load(std::memory_order_seq_cst) == seen) wake_.Wait(&mu_);
-      num_asleep_.fetch_sub(1, std::memory_order_relaxed);
-    }
-    seen = generation_.load(std::memory_order_acquire);
-    if (stopping_.load()) return;
+    seen = generation_.AwaitOtherThan(seen, kWorkerSpins);
+    if (stopping_) return;
     RunPart(worker);
-    num_pending_.fetch_sub(1, std::memory_order_release);
+    if (num_pending_.Add(~0u) == 1) num_pending_.Wake();
   }
 }
 

@@ -1,29 +1,34 @@
 // A fixed set of threads that run one loop at a time.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <thread>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
-#include "absl/synchronization/mutex.h"
+#include "kernels/thread_pool/waitable_word.h"
 
 namespace oneai::kernels {
+
+// kCores: the pool's threads stay on one physical core each, in order of NUMA node, so that part i
+// of every loop runs where part i of the memory was first written. The caller is not moved (see
+// PinThisThread). For a machine of one's own; beside other busy processes kNone is better.
+enum class ThreadPinning { kNone, kCores };
 
 // Runs `body(begin, end, worker)` over contiguous parts of [0, n), one part per thread, the
 // caller's among them. Part i is [i*n/P, (i+1)*n/P) for P = num_threads: the partition depends on
 // nothing else, and kernels compute each output within one index, so no result depends on the
 // number of threads.
 //
-// Waiting threads spin for some microseconds before they sleep: decode issues loops back to back.
-// One caller at a time (thread-compatible); loops do not nest.
+// Waiting threads spin for some tens of microseconds before they sleep in the kernel: decode issues
+// loops back to back, and an idle engine burns nothing. One caller at a time (thread-compatible);
+// loops do not nest.
 class ThreadPool {
  public:
   using Body = absl::FunctionRef<void(int64_t begin, int64_t end, int worker)>;
 
   // Starts `num_threads` - 1 threads; at least one (the caller) takes part.
-  explicit ThreadPool(int num_threads);
+  explicit ThreadPool(int num_threads, ThreadPinning pinning = ThreadPinning::kNone);
   // Joins all threads.
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -32,22 +37,23 @@ class ThreadPool {
   int num_threads() const { return num_threads_; }
 
   // Returns when every part is done. `worker` < num_threads() names the thread. Allocates nothing.
-  // n = 0: no-op.
+  // n = 0: no-op; n = 1 runs on the caller. Costs about a microsecond while the threads spin and
+  // some tens when they sleep (benchmarks/kernels/thread_pool_bench).
   void ParallelFor(int64_t n, Body body);
 
  private:
+  static constexpr int kLine = 64;  // bytes: what is written by different threads lies apart
+
   void WorkerLoop(int worker);
   void RunPart(int worker);
 
   const int num_threads_;
-  std::atomic<uint64_t> generation_{0};  // bumped once per loop; workers wait for the bump
-  std::atomic<int> num_pending_{0};      // workers still inside the loop
-  std::atomic<bool> stopping_{false};
-  int64_t n_ = 0;                   // published by generation_
-  const Body* body_ = nullptr;      // published by generation_
-  std::atomic<int> num_asleep_{0};  // workers that sleep or are about to
-  absl::Mutex mu_;                  // orders going to sleep against waking up
-  absl::CondVar wake_;
+  // Bumped once per loop; workers wait for the bump. Publishes n_, body_ and stopping_.
+  alignas(kLine) WaitableWord generation_;
+  int64_t n_ = 0;
+  const Body* body_ = nullptr;
+  bool stopping_ = false;
+  alignas(kLine) WaitableWord num_pending_;  // workers still inside the loop
   std::vector<std::thread> threads_;
 };
 

@@ -1,7 +1,8 @@
 #include "kernels/thread_pool/thread_pool.h"
 
+#include <time.h>
+
 #include <cstdint>
-#include <thread>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -48,7 +49,8 @@ TEST(ThreadPoolTest, ManyShortLoopsAndSleepsBetweenThem) {
   for (int loop = 0; loop < 2000; ++loop) {
     // Now and then stay away for longer than the workers spin, so that they go to sleep.
     if (loop % 500 == 499) {
-      for (int i = 0; i < 20'000; ++i) std::this_thread::yield();
+      const timespec wait{.tv_sec = 0, .tv_nsec = 2'000'000};
+      nanosleep(&wait, nullptr);
     }
     pool.ParallelFor(4, [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end; ++i) part[i] = i + loop;
@@ -56,6 +58,35 @@ TEST(ThreadPoolTest, ManyShortLoopsAndSleepsBetweenThem) {
     for (const int64_t p : part) sum += p;
   }
   EXPECT_EQ(sum, 2000 * 6 + 4 * (1999 * 2000 / 2));
+}
+
+TEST(ThreadPoolTest, PinnedThreadsComputeTheSame) {
+  ThreadPool pool(3, ThreadPinning::kCores);
+  std::vector<int> visits(10, 0);
+  pool.ParallelFor(10, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) ++visits[i];
+  });
+  EXPECT_EQ(visits, std::vector<int>(10, 1));
+}
+
+// CPU seconds of the whole process.
+double ProcessSeconds() {
+  timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+TEST(ThreadPoolTest, IdleThreadsSleep) {
+  ThreadPool pool(4);
+  const auto nothing = [](int64_t, int64_t, int) {};
+  pool.ParallelFor(4, nothing);
+  // They spin for some tens of microseconds; a thread that went on spinning would take all of the
+  // wait, three of them more than this share on any machine.
+  const double before = ProcessSeconds();
+  timespec wait{.tv_sec = 0, .tv_nsec = 200'000'000};
+  nanosleep(&wait, nullptr);
+  EXPECT_LT(ProcessSeconds() - before, 0.1);
+  pool.ParallelFor(4, nothing);
 }
 
 TEST(KernelContextTest, ScratchIsAlignedAndKept) {
