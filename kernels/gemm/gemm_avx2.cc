@@ -4,54 +4,65 @@
 // benchmarks/kernels/gemm_bench.
 #include <immintrin.h>
 
+#include "kernels/gemm/gemm_avx2_store.h"
 #include "kernels/gemm/gemm_tiling.h"
 #include "kernels/gemm/gemm_variants.h"
 
 namespace oneai::kernels {
 namespace {
 
-// Adds the bias and stores 16 outputs of a row, or as many as exist.
-inline __attribute__((always_inline)) void Store(const GemmTask& task, int64_t row, int64_t panel,
-                                                 __m256 low, __m256 high) {
-  const int64_t n = panel * PackedMatrix::kPanelOutputs;
-  const int outputs = PanelOutputs(task, panel);
-  alignas(32) float values[16];
-  _mm256_store_ps(values, low);
-  _mm256_store_ps(values + 8, high);
-  float* y = task.y + row * task.y_stride + n;
-  for (int i = 0; i < outputs; ++i) {
-    y[i] = task.bias != nullptr ? values[i] + task.bias[n + i] : values[i];
-  }
-}
-
 constexpr int64_t kTileDepth = 16;  // k of a tile of float32
+
+// Sums of 16 outputs per row: low and high half of a panel.
+template <int kRows>
+struct Sums {
+  __m256 low[kRows], high[kRows];
+
+  inline __attribute__((always_inline)) void Begin(const TileWork& work) {
+    for (int r = 0; r < kRows; ++r) {
+      const float* carry = work.carry + r * kBlockOutputs;
+      low[r] = work.first ? _mm256_setzero_ps() : _mm256_load_ps(carry);
+      high[r] = work.first ? _mm256_setzero_ps() : _mm256_load_ps(carry + 8);
+    }
+  }
+
+  // Rests the sums in the carry; if they are complete, adds the bias and stores what exists.
+  inline __attribute__((always_inline)) void End(const GemmTask& task, const TileWork& work) const {
+    for (int r = 0; r < kRows; ++r) {
+      float* carry = work.carry + r * kBlockOutputs;
+      _mm256_store_ps(carry, low[r]);
+      _mm256_store_ps(carry + 8, high[r]);
+      if (work.last) StorePanel(task, work.row + r, work.panel, carry);
+    }
+  }
+};
 
 template <int kRows, int kPanels>
 struct F32Tile {
   static_assert(kPanels == 1);
-  static void Run(const GemmTask& task, int64_t row, int64_t panel, const PrefetchPlan&) {
-    const float* x[kRows];
-    for (int r = 0; r < kRows; ++r) {
-      x[r] = static_cast<const float*>(task.x) + (row + r) * task.x_stride;
-    }
-    TileStream w = StreamOf(task, panel);
-    __m256 low[kRows], high[kRows];
-    for (int r = 0; r < kRows; ++r) low[r] = high[r] = _mm256_setzero_ps();
-    const int64_t depth = task.w->k();
-    for (int64_t k = 0; k < depth; k += kTileDepth, w.data += w.step) {
-      const int64_t rows = depth - k < kTileDepth ? depth - k : kTileDepth;
-      const auto* tile = reinterpret_cast<const float*>(w.data);
-      for (int64_t i = 0; i < rows; ++i) {
-        const __m256 b_low = _mm256_load_ps(tile + i * 16);
-        const __m256 b_high = _mm256_load_ps(tile + i * 16 + 8);
+  static void Run(const GemmTask& task, const TileWork& work) {
+    const float* x = static_cast<const float*>(task.x) + work.row * task.x_stride;
+    const TileStream stream = StreamOf(task, work.panel);
+    const std::byte* w = stream.data + work.k_begin / kTileDepth * stream.step;
+    Sums<kRows> sums;
+    sums.Begin(work);
+    for (int64_t k = work.k_begin; k < work.k_end; k += kTileDepth, w += stream.step) {
+      const int64_t lines = std::min(work.k_end - k, kTileDepth);
+      for (int64_t i = 0; i < lines; ++i) {
+        const auto* line = reinterpret_cast<const float*>(w + i * kLineBytes);
+        if ((work.prefetch_lines >> i & 1u) != 0) {
+          __builtin_prefetch(w + i * kLineBytes + work.ahead_bytes);
+        }
+        const __m256 b_low = _mm256_load_ps(line);
+        const __m256 b_high = _mm256_load_ps(line + 8);
         for (int r = 0; r < kRows; ++r) {
-          const __m256 a = _mm256_broadcast_ss(x[r] + k + i);
-          low[r] = _mm256_fmadd_ps(a, b_low, low[r]);
-          high[r] = _mm256_fmadd_ps(a, b_high, high[r]);
+          const __m256 a = _mm256_broadcast_ss(x + r * task.x_stride + k + i);
+          sums.low[r] = _mm256_fmadd_ps(a, b_low, sums.low[r]);
+          sums.high[r] = _mm256_fmadd_ps(a, b_high, sums.high[r]);
         }
       }
     }
-    for (int r = 0; r < kRows; ++r) Store(task, row + r, panel, low[r], high[r]);
+    sums.End(task, work);
   }
 };
 
@@ -67,30 +78,32 @@ inline __attribute__((always_inline)) __m256 Odd(__m256i pairs) {
 template <int kRows, int kPanels>
 struct Bf16Tile {
   static_assert(kPanels == 1);
-  static void Run(const GemmTask& task, int64_t row, int64_t panel, const PrefetchPlan&) {
-    const int32_t* x[kRows];  // pairs of bf16
-    int64_t step[kRows];
-    for (int r = 0; r < kRows; ++r) LocatePairs(task, row + r, x[r], step[r]);
-    TileStream w = StreamOf(task, panel);
-    __m256 low[kRows], high[kRows];
-    for (int r = 0; r < kRows; ++r) low[r] = high[r] = _mm256_setzero_ps();
-    const int64_t steps = task.w->padded_k() / kDepthStep;
-    for (int64_t s = 0; s < steps; ++s, w.data += w.step) {
-      const auto* tile = reinterpret_cast<const __m256i*>(w.data);
-      for (int pair = 0; pair < kDepthStep / 2; ++pair, tile += 2) {
-        const __m256i b_low = _mm256_load_si256(tile);
-        const __m256i b_high = _mm256_load_si256(tile + 1);
+  static void Run(const GemmTask& task, const TileWork& work) {
+    const PairRows rows = LocatePairs(task, work.row);
+    const TileStream stream = StreamOf(task, work.panel);
+    const int32_t* x = rows.data + work.k_begin / kDepthStep * rows.step;
+    const std::byte* w = stream.data + work.k_begin / kDepthStep * stream.step;
+    Sums<kRows> sums;
+    sums.Begin(work);
+    for (int64_t k = work.k_begin; k < work.k_end; k += kDepthStep, w += stream.step) {
+      for (int pair = 0; pair < kDepthStep / 2; ++pair) {
+        const auto* line = reinterpret_cast<const __m256i*>(w + pair * kLineBytes);
+        if ((work.prefetch_lines >> pair & 1u) != 0) {
+          __builtin_prefetch(w + pair * kLineBytes + work.ahead_bytes);
+        }
+        const __m256i b_low = _mm256_load_si256(line);
+        const __m256i b_high = _mm256_load_si256(line + 1);
         for (int r = 0; r < kRows; ++r) {
-          const __m256i a = _mm256_set1_epi32(x[r][pair]);
-          low[r] = _mm256_fmadd_ps(Even(a), Even(b_low), low[r]);
-          low[r] = _mm256_fmadd_ps(Odd(a), Odd(b_low), low[r]);
-          high[r] = _mm256_fmadd_ps(Even(a), Even(b_high), high[r]);
-          high[r] = _mm256_fmadd_ps(Odd(a), Odd(b_high), high[r]);
+          const __m256i a = _mm256_set1_epi32(x[r * (kDepthStep / 2) + pair]);
+          sums.low[r] = _mm256_fmadd_ps(Even(a), Even(b_low), sums.low[r]);
+          sums.low[r] = _mm256_fmadd_ps(Odd(a), Odd(b_low), sums.low[r]);
+          sums.high[r] = _mm256_fmadd_ps(Even(a), Even(b_high), sums.high[r]);
+          sums.high[r] = _mm256_fmadd_ps(Odd(a), Odd(b_high), sums.high[r]);
         }
       }
-      for (int r = 0; r < kRows; ++r) x[r] += step[r];
+      x += rows.step;
     }
-    for (int r = 0; r < kRows; ++r) Store(task, row + r, panel, low[r], high[r]);
+    sums.End(task, work);
   }
 };
 

@@ -26,10 +26,30 @@ static_assert(sizeof(TileConfig) == 64);
 inline constexpr int64_t kTileRowBytes = 64;
 
 // Tiles 0-3 are C, 4 and 5 are A, 6 and 7 are B (with one row of tiles: 4 is A, 5 to 7 are B).
+// How a block of tiles asks for weights before they are needed. With one row of tiles, w itself is
+// the stream. With several, they share the work of fetching the next group of panels while they
+// compute on this one, each every num_tiles-th step of 32 k, so that memory and arithmetic overlap.
+struct PrefetchPlan {
+  int64_t bytes_ahead;
+  int64_t num_tiles;
+  int64_t tile;
+
+  bool Covers(int64_t step) const { return step % num_tiles == tile; }
+};
+
+inline PrefetchPlan PlanPrefetch(int64_t num_tiles, int64_t tile, int64_t group_bytes) {
+  return num_tiles == 1 ? PrefetchPlan{kStreamAheadBytes, 1, 0}
+                        : PrefetchPlan{group_bytes, num_tiles, tile};
+}
+
+inline void PrefetchTile(const std::byte* tile) {
+  for (int64_t i = 0; i < kTileBytes; i += kLineBytes) __builtin_prefetch(tile + i);
+}
+
 template <class Tiles>
-class TileLoop {
+class AmxLoop {
  public:
-  explicit TileLoop(const GemmTask& task) : task_(task), steps_(task.w->padded_k() / kDepthStep) {}
+  explicit AmxLoop(const GemmTask& task) : task_(task), steps_(task.w->padded_k() / kDepthStep) {}
 
   void Run() {
     const bool few_rows = task_.row_end - task_.row_begin <= kRowGroup;
@@ -184,7 +204,7 @@ class TileLoop {
 template <class Tiles>
 void GemmOnTiles(const GemmTask& task) {
   if (task.row_begin < task.row_end && task.panel_begin < task.panel_end) {
-    TileLoop<Tiles>(task).Run();
+    AmxLoop<Tiles>(task).Run();
   }
 }
 

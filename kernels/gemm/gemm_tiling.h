@@ -1,29 +1,49 @@
-// Cuts a task into register tiles: full tiles first, then the same code with fewer rows or panels.
-// Panels are the outer loop, so that a group of panels stays in the second-level cache while all
-// rows pass over it; w is read from memory once.
+// Cuts a task into register tiles of rows x panels x depth, in an order that reads w from memory
+// once, evenly, and multiplies it from the first-level cache:
+//
+//   for each block of panels (contiguous in memory)
+//     for each chunk of rows, for each chunk of depth: the weights of this chunk fit the first
+//     level
+//       for each panel tile, each row tile: multiply; sums rest in `carry` between chunks of depth
+//
+// While a tile works on one chunk of weights it asks for its share of the next, so that memory and
+// arithmetic overlap however many row tiles there are. Sums pass through `carry` unrounded and
+// every output takes its products in order of k, so the cut changes no bit.
 #pragma once
+
+#include <algorithm>
 
 #include "kernels/gemm/gemm.h"
 #include "kernels/gemm/round_rows.h"
 
 namespace oneai::kernels {
 
+inline constexpr int64_t kLineBytes = 64;
+inline constexpr int64_t kTileBytes = 1024;    // of all formats but int4 and small groups
+inline constexpr int64_t kChunkRows = 96;      // rows that share a chunk of weights
+inline constexpr int64_t kChunkBytes = 16384;  // of weights
+inline constexpr int64_t kStreamAheadBytes = 8192;
+inline constexpr int64_t kBlockOutputs = PackedLayout::kBlockPanels * PackedLayout::kPanelOutputs;
+
+// One tile's work: rows from `row` (all in one group of 16), panels from `panel` (all in one
+// block), k in [k_begin, k_end).
+struct TileWork {
+  int64_t row;
+  int64_t panel;
+  int64_t k_begin, k_end;
+  bool first, last;  // chunk of depth: sums start at zero, sums are complete
+  // Sums of row `row`, panel `panel`, between chunks; rows are kBlockOutputs apart.
+  float* carry;
+  int32_t* group_carry;  // integer weights: the same of a group of k that two chunks share
+  // Lines i of every 16 with bit i set are this tile's to ask for, `ahead_bytes` ahead.
+  uint32_t prefetch_lines;
+  int64_t ahead_bytes;
+};
+
 // Outputs of a panel that exist: 16, or fewer in the last one.
 inline __attribute__((always_inline)) int PanelOutputs(const GemmTask& task, int64_t panel) {
   const int64_t left = task.w->n() - panel * PackedMatrix::kPanelOutputs;
   return static_cast<int>(left < PackedMatrix::kPanelOutputs ? left : PackedMatrix::kPanelOutputs);
-}
-
-// Points `x` at the bf16 pairs of `row`; `step` is the distance in pairs from one group of 32 k to
-// the next.
-inline __attribute__((always_inline)) void LocatePairs(const GemmTask& task, int64_t row,
-                                                       const int32_t*& x, int64_t& step) {
-  const int64_t group_begin = row / kRowGroup * kRowGroup;
-  const int64_t left = task.m - group_begin;
-  const int64_t group_rows = left < kRowGroup ? left : kRowGroup;
-  x = static_cast<const int32_t*>(task.x) +
-      (group_begin * task.w->padded_k() + (row - group_begin) * kDepthStep) / 2;
-  step = group_rows * kDepthStep / 2;
 }
 
 // Tiles of a panel of dense weights: tile s is at data + s * step.
@@ -37,74 +57,142 @@ inline __attribute__((always_inline)) TileStream StreamOf(const GemmTask& task, 
           layout.BlockWidth(panel) * layout.tile_bytes()};
 }
 
-// How a tile asks for weights before they are needed. With one row tile, w itself is the stream:
-// ask a little ahead of the loads (the hardware prefetcher restarts at each 4 KiB page, this does
-// not). With several, they share the work of fetching the next group of panels while they compute
-// on this one, each every num_tiles-th step of 32 k, so that memory and arithmetic overlap.
-struct PrefetchPlan {
-  int64_t bytes_ahead;
-  int64_t num_tiles;
-  int64_t tile;
-
-  inline __attribute__((always_inline)) bool Covers(int64_t step) const {
-    return step % num_tiles == tile;
-  }
+// Rows of bf16 x as pairs: those of one group of 16 are kDepthStep / 2 apart, the next 32 k `step`.
+struct PairRows {
+  const int32_t* data;
+  int64_t step;
 };
-
-inline constexpr int64_t kStreamAheadBytes = 8192;
-
-// Asks for a tile of 1 KiB.
-inline __attribute__((always_inline)) void PrefetchTile(const std::byte* tile) {
-  for (int64_t i = 0; i < 1024; i += 64) __builtin_prefetch(tile + i);
+inline __attribute__((always_inline)) PairRows LocatePairs(const GemmTask& task, int64_t row) {
+  const RoundedRow at = LocateRoundedRow(row, task.m, task.w->padded_k());
+  return {static_cast<const int32_t*>(task.x) + at.first / 2, at.step / 2};
 }
 
-inline __attribute__((always_inline)) PrefetchPlan PlanPrefetch(int64_t num_tiles, int64_t tile,
-                                                                int64_t group_bytes) {
-  return num_tiles == 1 ? PrefetchPlan{kStreamAheadBytes, 1, 0}
-                        : PrefetchPlan{group_bytes, num_tiles, tile};
+// Rows of x's codes: those of one group of 16 are kCodeStep apart, the next 64 k `step`.
+struct CodeTileRows {
+  const int8_t* data;
+  int64_t step;
+};
+inline __attribute__((always_inline)) CodeTileRows LocateCodes(const GemmTask& task, int64_t row) {
+  const RoundedRow at = LocateCodeRow(row, task.m, task.w->padded_k());
+  return {task.codes.codes + at.first, at.step};
 }
 
-// Runs Tile<r, kPanels> over all rows, r = kRows except at the end.
-template <template <int, int> class Tile, int kRows, int kPanels>
-inline __attribute__((always_inline)) void ForEachRowTile(const GemmTask& task, int64_t panel) {
-  const int64_t num_tiles = (task.row_end - task.row_begin + kRows - 1) / kRows;
-  const int64_t group_bytes = task.w->layout().BlockBytes(kPanels);
-  int64_t row = task.row_begin;
-  int64_t tile = 0;
-  for (; row + kRows <= task.row_end; row += kRows, ++tile) {
-    Tile<kRows, kPanels>::Run(task, row, panel, PlanPrefetch(num_tiles, tile, group_bytes));
-  }
-  const PrefetchPlan last = PlanPrefetch(num_tiles, tile, group_bytes);
-  switch (task.row_end - row) {
+// How many rows the tile at `row` has: groups of 16 rows are cut evenly into tiles of at most
+// `rows_max`.
+inline int64_t TileRows(int64_t row, int64_t row_end, int64_t rows_max) {
+  const int64_t group_end = std::min(row_end, (row / kRowGroup + 1) * kRowGroup);
+  const int64_t left = group_end - row;
+  const int64_t tiles = (left + rows_max - 1) / rows_max;
+  return (left + tiles - 1) / tiles;
+}
+
+template <template <int, int> class Tile, int kPanels>
+inline __attribute__((always_inline)) void RunTile(int64_t rows, const GemmTask& task,
+                                                   const TileWork& work) {
+  switch (rows) {
     case 1:
-      return Tile<1, kPanels>::Run(task, row, panel, last);
+      return Tile<1, kPanels>::Run(task, work);
     case 2:
-      return Tile<2, kPanels>::Run(task, row, panel, last);
+      return Tile<2, kPanels>::Run(task, work);
     case 3:
-      return Tile<3, kPanels>::Run(task, row, panel, last);
+      return Tile<3, kPanels>::Run(task, work);
     case 4:
-      return Tile<4, kPanels>::Run(task, row, panel, last);
+      return Tile<4, kPanels>::Run(task, work);
     case 5:
-      return Tile<5, kPanels>::Run(task, row, panel, last);
+      return Tile<5, kPanels>::Run(task, work);
     default:
-      return;
+      return Tile<6, kPanels>::Run(task, work);
   }
 }
 
-// Panels of a block lie interleaved and are taken together where the task holds all of them.
+// The loop over one task with tiles of up to kRows x kPanels.
 template <template <int, int> class Tile, int kRows, int kPanels>
-void ForEachTile(const GemmTask& task) {
+class TileLoop {
+ public:
   static_assert(kRows <= 6 && PackedLayout::kBlockPanels % kPanels == 0);
-  int64_t panel = task.panel_begin;
-  while (panel < task.panel_end) {
-    if (panel % kPanels == 0 && panel + kPanels <= task.panel_end) {
-      ForEachRowTile<Tile, kRows, kPanels>(task, panel);
-      panel += kPanels;
-    } else {
-      ForEachRowTile<Tile, kRows, 1>(task, panel);
-      ++panel;
+
+  explicit TileLoop(const GemmTask& task) : task_(task), layout_(task.w->layout()) {}
+
+  void Run() {
+    int64_t panel = task_.panel_begin;
+    while (panel < task_.panel_end) {
+      const int64_t block_end =
+          (panel / PackedLayout::kBlockPanels + 1) * PackedLayout::kBlockPanels;
+      const int64_t end = std::min(block_end, task_.panel_end);
+      for (int64_t row = task_.row_begin; row < task_.row_end; row += kChunkRows) {
+        RunRows(row, std::min(task_.row_end, row + kChunkRows), panel, end);
+      }
+      panel = end;
     }
   }
+
+ private:
+  // Depth of a chunk: whole groups of k where they are small.
+  int64_t ChunkDepth(int64_t tiles) const {
+    const int64_t depth = IsInteger(layout_.format) ? layout_.padded_k : layout_.k;
+    if (tiles == 1) return depth;
+    const int64_t bits = FormatBits(layout_.format);
+    const int64_t fitting = kChunkBytes * 8 / (bits * kBlockOutputs);
+    if (!IsInteger(layout_.format)) return fitting;
+    const int64_t unit = layout_.group_size <= fitting ? layout_.group_size : layout_.tile_k;
+    return fitting / unit * unit;
+  }
+
+  void RunRows(int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
+    int64_t tiles = 0;
+    for (int64_t row = row_begin; row < row_end; row += TileRows(row, row_end, kRows)) ++tiles;
+    const int64_t wide = (panel_end - panel_begin) / kPanels * kPanels;
+    const int64_t panel_tiles = wide / kPanels + (panel_end - panel_begin - wide);
+    const int64_t all_tiles = tiles * panel_tiles;
+    const int64_t depth = IsInteger(layout_.format) ? layout_.padded_k : layout_.k;
+    const int64_t chunk = ChunkDepth(all_tiles);
+    TileWork work;
+    work.ahead_bytes = all_tiles == 1 ? kStreamAheadBytes
+                                      : chunk * layout_.BlockWidth(panel_begin) *
+                                            (layout_.tile_bytes() / layout_.tile_k);
+    for (work.k_begin = 0; work.k_begin < depth; work.k_begin += chunk) {
+      work.k_end = std::min(depth, work.k_begin + chunk);
+      work.first = work.k_begin == 0;
+      work.last = work.k_end == depth;
+      work.panel = panel_begin;
+      while (work.panel < panel_end) {
+        const bool is_wide = work.panel + kPanels <= panel_end;
+        int64_t tile = 0;
+        for (work.row = row_begin; work.row < row_end; ++tile) {
+          const int64_t rows = TileRows(work.row, row_end, kRows);
+          const int64_t output = (work.row - row_begin) * kBlockOutputs +
+                                 (work.panel - panel_begin) * PackedLayout::kPanelOutputs;
+          work.carry = carry_ + output;
+          work.group_carry = group_carry_ + output;
+          work.prefetch_lines = LinesOf(tile, tiles);
+          if (is_wide) {
+            RunTile<Tile, kPanels>(rows, task_, work);
+          } else {
+            RunTile<Tile, 1>(rows, task_, work);
+          }
+          work.row += rows;
+        }
+        work.panel += is_wide ? kPanels : 1;
+      }
+    }
+  }
+
+  // Every tiles-th line from line `tile`.
+  static uint32_t LinesOf(int64_t tile, int64_t tiles) {
+    uint32_t lines = 0;
+    for (int64_t i = tile; i < 16; i += tiles) lines |= 1u << i;
+    return lines;
+  }
+
+  const GemmTask& task_;
+  const PackedLayout& layout_;
+  alignas(64) float carry_[kChunkRows * kBlockOutputs];
+  alignas(64) int32_t group_carry_[kChunkRows * kBlockOutputs];
+};
+
+template <template <int, int> class Tile, int kRows, int kPanels>
+void ForEachTile(const GemmTask& task) {
+  TileLoop<Tile, kRows, kPanels>(task).Run();
 }
 
 }  // namespace oneai::kernels
