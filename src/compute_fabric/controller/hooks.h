@@ -87,6 +87,8 @@ struct ControllerOptions {
   absl::Duration node_fence = absl::Seconds(30);
   // How often the loop looks at the time when nothing happens.
   absl::Duration tick = absl::Milliseconds(100);
+  // Groups of placements on their way to the store at the same time, each by a thread of its own.
+  int commits_at_once = 8;
   // Calls that wait (watch, follow) at the same time; each holds a thread. More are refused with
   // RESOURCE_EXHAUSTED.
   int streams_max = 256;

@@ -1,7 +1,9 @@
 #include "compute_fabric/controller/schedule_loop.h"
 
 #include <algorithm>
+#include <atomic>
 #include <set>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -283,11 +285,12 @@ absl::Status ScheduleLoop::PlaceJobs(absl::Time now) {
 
 absl::Status ScheduleLoop::CommitPlacements(const std::vector<JobPlacement>& placements,
                                             absl::Time now) {
-  std::vector<PlacementCommit> group;
+  std::vector<std::vector<PlacementCommit>> groups;
   for (const JobPlacement& placement : placements) {
     absl::StatusOr<PlacementCommit> prepared = PreparePlacement(placement);
     if (prepared.ok()) {
-      group.push_back(*std::move(prepared));
+      if (groups.empty() || groups.back().size() == kPlacementsPerCommit) groups.emplace_back();
+      groups.back().push_back(*std::move(prepared));
     } else {
       schedule_->Reconsider(placement.job_id);
       // Somebody was faster: the next pass sees it. Anything else (a full disk) concerns this job
@@ -296,26 +299,49 @@ absl::Status ScheduleLoop::CommitPlacements(const std::vector<JobPlacement>& pla
         RETURN_IF_ERROR(SetReason(placement.job_id, std::string(prepared.status().message()), now));
       }
     }
-    if (group.size() < kPlacementsPerCommit && &placement != &placements.back()) continue;
-    RETURN_IF_ERROR(CommitTogether(group, now));
-    group.clear();
+  }
+  const std::vector<absl::Status> outcomes = CommitAtOnce(groups);
+  for (size_t i = 0; i < groups.size(); ++i) {
+    if (!outcomes[i].ok()) RETURN_IF_ERROR(CommitApart(groups[i], outcomes[i], now));
   }
   return absl::OkStatus();
 }
 
-absl::Status ScheduleLoop::CommitTogether(const std::vector<PlacementCommit>& group,
-                                          absl::Time now) {
-  if (group.empty()) return absl::OkStatus();
-  const absl::Status together = state_->CommitPlacements(group, queues_revision_);
-  if (together.ok()) return together;
+// The groups of one plan touch different jobs and only look at nodes, so that they may become
+// durable in any order; the store writes those that come together in one go.
+std::vector<absl::Status> ScheduleLoop::CommitAtOnce(
+    const std::vector<std::vector<PlacementCommit>>& groups) {
+  std::vector<absl::Status> outcomes(groups.size());
+  std::atomic<size_t> next = 0;
+  const auto work = [&] {
+    for (size_t i = next++; i < groups.size(); i = next++)
+      outcomes[i] = state_->CommitPlacements(groups[i], queues_revision_);
+  };
+  std::vector<std::thread> others;
+  const size_t num_threads =
+      std::min(groups.size(), static_cast<size_t>(options_->commits_at_once));
+  while (others.size() + 1 < num_threads) others.emplace_back(work);
+  work();
+  for (std::thread& other : others) other.join();
+  return outcomes;
+}
+
+absl::Status ScheduleLoop::CommitApart(const std::vector<PlacementCommit>& group,
+                                       const absl::Status& together, absl::Time now) {
+  // Another controller has taken over, or the store cannot be reached: the others fare no better.
+  if (absl::IsFailedPrecondition(together) || absl::IsUnavailable(together)) return together;
   if (group.size() > 1) {
-    for (const PlacementCommit& one : group) RETURN_IF_ERROR(CommitTogether({one}, now));
+    const auto middle = group.begin() + static_cast<ptrdiff_t>(group.size() / 2);
+    for (const auto& half : {std::vector<PlacementCommit>(group.begin(), middle),
+                             std::vector<PlacementCommit>(middle, group.end())}) {
+      const absl::Status outcome = state_->CommitPlacements(half, queues_revision_);
+      if (!outcome.ok()) RETURN_IF_ERROR(CommitApart(half, outcome, now));
+    }
     return absl::OkStatus();
   }
   const std::string& id = group[0].job.value->id();
   schedule_->Reconsider(id);
   if (absl::IsAborted(together)) return absl::OkStatus();
-  if (absl::IsFailedPrecondition(together)) return together;  // another controller has taken over
   return SetReason(id, std::string(together.message()), now);
 }
 

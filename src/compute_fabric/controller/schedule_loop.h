@@ -68,7 +68,11 @@ class ScheduleLoop {
   absl::Status ShowLastOutput(const v1::Job& job, absl::Time now);
   absl::Status PlaceJobs(absl::Time now);
   absl::Status CommitPlacements(const std::vector<JobPlacement>& placements, absl::Time now);
-  absl::Status CommitTogether(const std::vector<PlacementCommit>& group, absl::Time now);
+  // The outcome of each group; several are under way at the same time.
+  std::vector<absl::Status> CommitAtOnce(const std::vector<std::vector<PlacementCommit>>& groups);
+  // What becomes of a group that could not be committed: each half for itself, down to the job.
+  absl::Status CommitApart(const std::vector<PlacementCommit>& group, const absl::Status& together,
+                           absl::Time now);
   // What stands on disk before the commit; Aborted: the job or a node is gone.
   absl::StatusOr<PlacementCommit> PreparePlacement(const JobPlacement& placement);
   absl::Status CommitEvictions(const PlanResult& plan, absl::Time now);

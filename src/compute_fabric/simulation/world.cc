@@ -52,6 +52,7 @@ World::World(Simulator* simulator, const Scenario& scenario)
   options_.artifact_dir = "/artifacts";
   options_.registry_dir = "/registry";
   options_.folders = &storage_;
+  options_.commits_at_once = 1;  // everything here happens on one thread
   options_.tick = simulator_->random().Chance(0.3) ? absl::Milliseconds(100) : absl::Seconds(1);
   AddMachines();
   StartController();
