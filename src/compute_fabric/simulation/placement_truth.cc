@@ -76,7 +76,11 @@ void GroundTruth::TakeQuota(const v1::Job* before, const v1::Job& after) {
     for (const auto& [resource, amount] : rise) {
       int64_t& used = used_[path][resource];
       used += amount;
-      for (const int64_t bound : {LimitOf(queue, resource), BorrowingBoundOf(queue, resource)}) {
+      // What a unit borrows may outgrow its bound when the tree has changed: its children still get
+      // what is kept for them.
+      const bool is_leaf = path == after.spec().project();
+      const int64_t borrowing = is_leaf ? BorrowingBoundOf(queue, resource) : kNoBound;
+      for (const int64_t bound : {LimitOf(queue, resource), borrowing}) {
         if (amount <= 0 || bound == kNoBound || used <= bound) continue;
         Violate("quotas are held",
                 absl::StrCat(path, " uses ", used, " of ", resource, " and may use at most ", bound,

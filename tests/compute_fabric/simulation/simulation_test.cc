@@ -196,12 +196,12 @@ TEST_F(GroundTruthTest, WhatIsPlacedMustFitTheLimitOfItsQueue) {
   EXPECT_EQ(FirstBroken(), "quotas are held");
 }
 
-TEST_F(GroundTruthTest, AUnitMayNotBorrowMoreThanItMay) {
-  v1::Queue unit;
-  unit.set_project("retail");
-  (*unit.mutable_nominal())["cpu"] = 1000;
-  (*unit.mutable_borrowing_limit())["cpu"] = 500;
-  Put("queues/retail", unit);
+TEST_F(GroundTruthTest, AQueueMayNotBorrowMoreThanItMay) {
+  v1::Queue queue;
+  queue.set_project("retail/nlp");
+  (*queue.mutable_nominal())["cpu"] = 1000;
+  (*queue.mutable_borrowing_limit())["cpu"] = 500;
+  Put("queues/retail/nlp", queue);
   v1::Job job = Gang("job-a", 1);
   AddTask(job, 0, "node-1");
   Commit(job);
