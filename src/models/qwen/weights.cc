@@ -243,6 +243,12 @@ absl::string_view HeadName(const ModelConfig& config) {
   return config.tie_word_embeddings ? EmbeddingName(config) : kLmHead;
 }
 
+int64_t NumVisionTensors(const WeightSource& source) {
+  return std::ranges::count_if(source.weights(), [](const WeightInfo& tensor) {
+    return absl::StartsWith(tensor.name, kVisionPrefix);
+  });
+}
+
 bool HasMtp(const ModelConfig& config, const WeightSource& source) {
   return MayHaveMtp(config) && source.Find(kMtpMark) != nullptr;
 }

@@ -67,6 +67,9 @@ absl::StatusOr<StoredWeights> MatchCheckpoint(const ModelConfig& config,
 absl::StatusOr<StoredWeights> MatchCheckpoint(const ModelConfig& config,
                                               const Checkpoint& checkpoint);
 
+// Tensors of `source` that belong to a vision tower, which are passed over: only text is supported.
+int64_t NumVisionTensors(const WeightSource& source);
+
 // Whether `source` holds a multi-token-prediction head for a model of `config`.
 bool HasMtp(const ModelConfig& config, const WeightSource& source);
 

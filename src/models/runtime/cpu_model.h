@@ -113,6 +113,9 @@ class CpuModel {
   int64_t output_dim() const { return weights_.model.head.weight.n(); }
   // Bytes of the packed weights.
   int64_t weight_bytes() const { return weights_.bytes; }
+  // Tensors of a vision tower that the weights hold and the model does not: say so where there are
+  // any, since images will be refused.
+  int64_t num_vision_tensors() const { return qwen::NumVisionTensors(*source_); }
   // The LoRA adapters that chunks may name; thread-safe, also while a step runs.
   AdapterSet& adapters() { return *adapters_; }
 
