@@ -1,0 +1,269 @@
+#include "models/quantize/export.h"
+
+#include <sys/resource.h>
+
+#include <cmath>
+#include <csignal>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "base/files/files.h"
+#include "models/quantize/random_checkpoint.h"
+#include "models/quantize/row_stream.h"
+#include "models/quantize/staged_folder.h"
+#include "models/weights/model_files.h"
+#include "models/weights/open_weights.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+
+namespace oneai::models {
+namespace {
+
+using ::oneai::testing::StatusIs;
+using ::oneai::testing::TempDir;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+namespace fs = std::filesystem;
+
+ModelConfig TinyConfig(const std::string& model_type) {
+  Json config = {{"model_type", model_type},
+                 {"vocab_size", 320},
+                 {"hidden_size", 256},
+                 {"intermediate_size", 384},
+                 {"num_hidden_layers", 2},
+                 {"num_attention_heads", 4},
+                 {"num_key_value_heads", 2},
+                 {"head_dim", 64},
+                 {"max_position_embeddings", 64},
+                 {"tie_word_embeddings", model_type == "qwen3"},
+                 {"torch_dtype", "bfloat16"}};
+  if (model_type == "qwen3_moe") {
+    config["num_experts"] = 4;
+    config["num_experts_per_tok"] = 2;
+    config["moe_intermediate_size"] = 128;
+    config["norm_topk_prob"] = true;
+    config["decoder_sparse_step"] = 1;
+  }
+  const auto parsed = ParseModelConfig(config.dump(), "config.json");
+  EXPECT_OK(parsed);
+  return *parsed;
+}
+
+fs::path WriteModel(const TempDir& folder, const std::string& model_type) {
+  const fs::path path = folder.path() / "source";
+  EXPECT_OK(WriteRandomCheckpoint(TinyConfig(model_type), 1, "", path, {}));
+  return path;
+}
+
+// Root mean square of the difference, as a share of that of the tensor, for the worst matrix.
+double WorstError(const fs::path& expected_path, const fs::path& found_path) {
+  const auto expected = OpenWeights(expected_path), found = OpenWeights(found_path);
+  EXPECT_OK(expected);
+  EXPECT_OK(found);
+  if (!expected.ok() || !found.ok()) return INFINITY;
+  EXPECT_EQ((*expected)->weights().size(), (*found)->weights().size());
+  double worst = 0;
+  for (const WeightInfo& info : (*expected)->weights()) {
+    const WeightInfo* other = (*found)->Find(info.name);
+    if (other == nullptr || other->shape != info.shape) {
+      ADD_FAILURE() << info.name;
+      continue;
+    }
+    const int64_t rows = RowsOf(info.shape).num_rows;
+    const auto a = (*expected)->FloatRows(info.name, 0, rows);
+    const auto b = (*found)->FloatRows(info.name, 0, rows);
+    EXPECT_OK(a);
+    EXPECT_OK(b);
+    double error = 0, size = 1e-30;
+    for (size_t i = 0; i < a->size(); ++i) {
+      error += std::pow((*a)[i] - (*b)[i], 2);
+      size += std::pow((*a)[i], 2);
+    }
+    worst = std::max(worst, std::sqrt(error / size));
+  }
+  return worst;
+}
+
+TEST(ExportTest, GgufOfEveryTypeHoldsTheModel) {
+  for (const char* model_type : {"qwen2", "qwen3", "qwen3_moe", "llama"}) {
+    const TempDir folder;
+    const fs::path source = WriteModel(folder, model_type);
+    const std::pair<BlockType, double> kBounds[] = {
+        {BlockType::kF32, 0},      {BlockType::kBF16, 0},     {BlockType::kF16, 1e-3},
+        {BlockType::kQ8_0, 0.007}, {BlockType::kQ6_K, 0.025}, {BlockType::kQ4_K, 0.085},
+        {BlockType::kQ4_0, 0.11}};
+    for (const auto& [type, bound] : kBounds) {
+      const fs::path target = folder.path() / absl::StrCat(TraitsOf(type).name, ".gguf");
+      ASSERT_OK(ExportGguf(source, target, type, {}));
+      EXPECT_LE(WorstError(source, target), bound) << model_type << " " << TraitsOf(type).name;
+      ASSERT_OK_AND_ASSIGN(const ModelConfig config, LoadModelConfigOf(target));
+      const ModelConfig original = TinyConfig(model_type);
+      EXPECT_EQ(config.family, original.family);
+      EXPECT_EQ(config.hidden_size, original.hidden_size);
+      EXPECT_EQ(config.tie_word_embeddings, original.tie_word_embeddings);
+      EXPECT_EQ(config.moe.num_experts, original.moe.num_experts);
+      EXPECT_OK(LoadTokenizerOf(target));
+    }
+  }
+}
+
+TEST(ExportTest, GgufBackToSafetensorsLosesNothing) {
+  const TempDir folder;
+  const fs::path source = WriteModel(folder, "llama");
+  ASSERT_OK(ExportGguf(source, folder.path() / "m.gguf", BlockType::kBF16, {}));
+  ASSERT_OK(ExportFolder(folder.path() / "m.gguf", folder.path() / "back", DType::kBF16, {}));
+  ASSERT_OK_AND_ASSIGN(const std::string before, ReadFile(source / "model.safetensors"));
+  ASSERT_OK_AND_ASSIGN(const std::string after,
+                       ReadFile(folder.path() / "back" / "model.safetensors"));
+  EXPECT_EQ(before, after);
+  EXPECT_OK(LoadTokenizerOf(folder.path() / "back"));
+}
+
+TEST(ExportTest, QuantizedFoldersHoldTheModel) {
+  const TempDir folder;
+  const fs::path source = WriteModel(folder, "qwen3_moe");
+  const std::tuple<FolderQuantization, const char*, double> kCases[] = {
+      {FolderQuantization::kInt8, "GPTQ int8", 0.013},
+      {FolderQuantization::kInt4, "GPTQ int4 g128", 0.13},
+      {FolderQuantization::kFloat8, "FP8 128x128", 0.04}};
+  for (const auto& [quantization, format, bound] : kCases) {
+    const fs::path target = folder.path() / absl::StrCat("q", static_cast<int>(quantization));
+    ASSERT_OK_AND_ASSIGN(const ExportReport report,
+                         ExportQuantizedFolder(source, target, quantization, 0, {}));
+    EXPECT_THAT(report.kept, IsEmpty());
+    EXPECT_LE(WorstError(source, target), bound) << format;
+    ASSERT_OK_AND_ASSIGN(const auto opened, OpenWeights(target));
+    EXPECT_EQ(opened->Find("model.layers.0.self_attn.q_proj.weight")->format, format);
+    EXPECT_EQ(opened->Find("model.layers.0.mlp.gate.weight")->format, "BF16");
+    EXPECT_EQ(opened->Find("model.embed_tokens.weight")->format, "BF16");
+    EXPECT_OK(LoadModelConfigOf(target));
+    EXPECT_THAT(ExportQuantizedFolder(target, folder.path() / "again", quantization, 0, {}),
+                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("already")));
+    EXPECT_FALSE(fs::exists(folder.path() / "again"));
+  }
+}
+
+TEST(ExportTest, OutputsDoNotDependOnThreads) {
+  const TempDir folder;
+  const fs::path source = WriteModel(folder, "qwen3");
+  std::vector<std::string> files;
+  for (const int threads : {1, 3}) {
+    ExportOptions options;
+    options.num_threads = threads;
+    options.name = "m";
+    const fs::path gguf = folder.path() / absl::StrCat(threads, ".gguf");
+    const fs::path packed = folder.path() / absl::StrCat("p", threads);
+    const fs::path random = folder.path() / absl::StrCat("r", threads);
+    ASSERT_OK(ExportGguf(source, gguf, BlockType::kQ4_K, options));
+    ASSERT_OK(ExportQuantizedFolder(source, packed, FolderQuantization::kInt4, 64, options));
+    ASSERT_OK(WriteRandomCheckpoint(TinyConfig("qwen3"), 5, "", random, options));
+    for (const fs::path& file :
+         {gguf, packed / "model.safetensors", random / "model.safetensors"}) {
+      ASSERT_OK_AND_ASSIGN(std::string bytes, ReadFile(file));
+      files.push_back(std::move(bytes));
+    }
+  }
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(files[i], files[i + 3]) << i;
+}
+
+TEST(ExportTest, RefusesToOverwrite) {
+  const TempDir folder;
+  const fs::path source = WriteModel(folder, "qwen3");
+  constexpr auto kExists = absl::StatusCode::kAlreadyExists;
+  EXPECT_THAT(ExportFolder(source, source, DType::kF32, {}),
+              StatusIs(kExists, HasSubstr("source")));
+  std::ofstream(folder.path() / "m.gguf") << "mine";
+  EXPECT_THAT(ExportGguf(source, folder.path() / "m.gguf", BlockType::kF16, {}),
+              StatusIs(kExists, HasSubstr("m.gguf")));
+  EXPECT_THAT(ExportGguf(folder.path() / "none", folder.path() / "n.gguf", BlockType::kF16, {}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("none")));
+}
+
+TEST(ExportTest, AFullDiskLeavesNothing) {
+  const TempDir folder;
+  const fs::path source = WriteModel(folder, "qwen3");
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{64 << 10, before.rlim_max};
+  std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const auto gguf = ExportGguf(source, folder.path() / "m.gguf", BlockType::kF16, {});
+  const auto plain = ExportFolder(source, folder.path() / "f", DType::kF32, {});
+  const auto random = WriteRandomCheckpoint(TinyConfig("qwen3"), 1, "", folder.path() / "r", {});
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  constexpr auto kFull = absl::StatusCode::kResourceExhausted;
+  EXPECT_THAT(gguf, StatusIs(kFull, HasSubstr("no space left")));
+  EXPECT_THAT(plain, StatusIs(kFull, HasSubstr("no space left")));
+  EXPECT_THAT(random, StatusIs(kFull, HasSubstr("no space left")));
+  std::vector<std::string> left;
+  for (const auto& entry : fs::directory_iterator(folder.path()))
+    left.push_back(entry.path().filename().string());
+  EXPECT_THAT(left, ::testing::ElementsAre("source"));
+}
+
+TEST(ExportTest, RefusesNaN) {
+  const TempDir folder;
+  const fs::path source = WriteModel(folder, "qwen3");
+  std::fstream file(source / "model.safetensors", std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(-2, std::ios::end);
+  file.write("\xc0\x7f", 2);
+  file.close();
+  EXPECT_THAT(ExportGguf(source, folder.path() / "m.gguf", BlockType::kQ8_0, {}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("nan")));
+  EXPECT_FALSE(fs::exists(folder.path() / "m.gguf"));
+}
+
+TEST(RandomCheckpointTest, ShardsAndIsNormal) {
+  const TempDir folder;
+  ExportOptions options;
+  options.shard_bytes_max = 300'000;
+  ASSERT_OK(WriteRandomCheckpoint(TinyConfig("qwen2"), 3, "", folder.path() / "m", options));
+  EXPECT_TRUE(fs::exists(folder.path() / "m" / "model.safetensors.index.json"));
+  ASSERT_OK_AND_ASSIGN(const auto source, OpenWeights(folder.path() / "m"));
+  ASSERT_OK_AND_ASSIGN(const std::vector<float> values,
+                       source->FloatRows("model.layers.1.mlp.down_proj.weight", 0, 256));
+  double sum = 0, squares = 0, fourths = 0;
+  for (const float value : values) {
+    const double z = value / 0.02;
+    sum += z;
+    squares += z * z;
+    fourths += z * z * z * z;
+  }
+  const double n = static_cast<double>(values.size());  // 98,304: deviations 0.003, 0.005, 0.03
+  EXPECT_NEAR(sum / n, 0, 0.015);
+  EXPECT_NEAR(squares / n, 1, 0.02);
+  EXPECT_NEAR(fourths / n, 3, 0.15);
+  ASSERT_OK_AND_ASSIGN(const std::vector<float> norm, source->FloatRows("model.norm.weight", 0, 1));
+  EXPECT_EQ(norm[0], 1.f);
+  ASSERT_OK_AND_ASSIGN(const std::vector<float> bias,
+                       source->FloatRows("model.layers.0.self_attn.q_proj.bias", 0, 1));
+  EXPECT_EQ(bias[0], 0.f);
+}
+
+TEST(RandomCheckpointTest, QuantilesAreThoseOfTheNormalDistribution) {
+  EXPECT_NEAR(NormalQuantile(0.5), 0, 1e-12);
+  EXPECT_NEAR(NormalQuantile(0.975), 1.959963984540054, 1e-9);
+  EXPECT_NEAR(NormalQuantile(0.001), -3.090232306167813, 1e-9);
+  EXPECT_NEAR(NormalQuantile(1 - 1e-5), 4.264890793922825, 1e-8);
+}
+
+TEST(StagedFolderTest, AppearsWholeOrNotAtAll) {
+  const TempDir folder;
+  {
+    ASSERT_OK_AND_ASSIGN(const auto staged, StagedFolder::Create(folder.path() / "m"));
+    std::ofstream(staged->path() / "file") << "x";
+    EXPECT_FALSE(fs::exists(folder.path() / "m"));
+  }
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+  ASSERT_OK_AND_ASSIGN(const auto staged, StagedFolder::Create(folder.path() / "m"));
+  std::ofstream(staged->path() / "file") << "x";
+  fs::create_directory(folder.path() / "m");
+  std::ofstream(folder.path() / "m" / "other") << "y";
+  EXPECT_THAT(staged->Commit(), StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("meanwhile")));
+  fs::remove(folder.path() / "m" / "other");
+  ASSERT_OK(staged->Commit());
+  EXPECT_TRUE(fs::exists(folder.path() / "m" / "file"));
+}
+
+}  // namespace
+}  // namespace oneai::models
