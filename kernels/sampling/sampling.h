@@ -20,9 +20,11 @@ int32_t ArgMax(const float* logits, int64_t vocab);
 
 // Reused between calls so that sampling stops allocating; one per thread.
 struct SamplingScratch {
-  std::vector<float> logits;
+  std::vector<float> weights;
   std::vector<float> values;
   std::vector<int32_t> order;
+  std::vector<double> bins;
+  std::vector<double> block_sums;
 };
 
 // Draws a token. The draw is UniformAt(seed, position) put through the inverse distribution of the

@@ -1,5 +1,6 @@
 #include "kernels/sampling/sampling.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -7,6 +8,9 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "kernels/sampling/exp_nonpositive.h"
+#include "kernels/sampling/largest.h"
+#include "kernels/sampling/log_probs.h"
 #include "kernels/sampling/philox.h"
 #include "tests/kernels/random_tensor.h"
 
@@ -99,6 +103,118 @@ TEST(SampleTokenTest, FiltersKeepWhatTheirDefinitionsSay) {
   // top_p counts the mass that top_k left: 0.5 / 0.75 < 0.7, so the second token is still needed.
   EXPECT_EQ(Support(logits, {.top_k = 2, .top_p = 0.7f}), (std::set<int32_t>{1, 3}));
   EXPECT_EQ(Support(logits, {.top_k = 2, .top_p = 0.6f}), (std::set<int32_t>{1}));
+}
+
+// The tokens that the definitions keep, by sorting everything.
+std::set<int32_t> KeptByDefinition(const std::vector<float>& logits, const SamplingParams& params) {
+  std::vector<int32_t> order;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] > -kInf) order.push_back(static_cast<int32_t>(i));
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+  const float max = logits[order[0]];
+  const auto weight = [&](int32_t i) {
+    return std::exp((double{logits[i]} - max) / params.temperature);
+  };
+  if (params.top_k > 0 && static_cast<size_t>(params.top_k) < order.size()) {
+    const float threshold = logits[order[params.top_k - 1]];
+    std::erase_if(order, [&](int32_t i) { return logits[i] < threshold; });
+  }
+  double total = 0, before = 0;
+  for (const int32_t i : order) total += weight(i);
+  std::set<int32_t> kept;
+  for (const int32_t i : order) {
+    if (kept.empty() || (before < params.top_p * total && weight(i) >= params.min_p)) {
+      kept.insert(i);
+    }
+    before += weight(i);
+  }
+  return kept;
+}
+
+TEST(SampleTokenTest, FiltersOfALargeVocabularyMatchTheirDefinitions) {
+  constexpr int64_t kVocab = 5003;
+  std::vector<float> logits = RandomFloats(kVocab, 11, 3.0f);
+  for (int64_t i = 0; i < kVocab; i += 7) logits[i] = std::round(logits[i]);  // many ties
+  logits[100] = NAN;
+  logits[200] = -kInf;
+  SamplingScratch scratch;
+  for (const SamplingParams& params :
+       {SamplingParams{.top_k = 40}, SamplingParams{.temperature = 0.7f, .top_p = 0.9f},
+        SamplingParams{.temperature = 3.0f, .top_p = 0.3f},
+        SamplingParams{.top_k = 500, .top_p = 0.8f, .min_p = 0.01f}, SamplingParams{.min_p = 0.1f},
+        SamplingParams{.top_k = 4500, .top_p = 0.999f}, SamplingParams{}}) {
+    const std::set<int32_t> kept = KeptByDefinition(logits, params);
+    std::set<int32_t> drawn;
+    for (uint64_t i = 0; i < 4000; ++i) {
+      const int32_t token = SampleToken(logits.data(), kVocab, params, 5, i, scratch);
+      EXPECT_TRUE(kept.contains(token)) << token;
+      drawn.insert(token);
+    }
+    // The least likely kept token has its draw, too: compare the whole set where it is small.
+    if (kept.size() <= 40) {
+      EXPECT_EQ(drawn, kept);
+    }
+  }
+}
+
+TEST(ExpNonPositiveTest, IsWithinItsBound) {
+  for (double x = 0; x > -699; x -= 0.0137) {
+    const double exact = std::exp(x);
+    ASSERT_NEAR(ExpNonPositive(x), exact, exact * 0x1p-50) << x;
+  }
+  EXPECT_EQ(ExpNonPositive(0), 1.0);
+  EXPECT_EQ(ExpNonPositive(-kInf), 0.0);
+  EXPECT_EQ(ExpNonPositive(NAN), 0.0);
+}
+
+TEST(LargestLogitsTest, MatchesSorting) {
+  for (const int64_t vocab : {1, 5, 64, 1000, 4099}) {
+    std::vector<float> logits = RandomFloats(vocab, 17);
+    for (float& x : logits) x = std::round(4 * x) / 4;  // many ties
+    if (vocab > 5) logits[3] = NAN, logits[4] = -kInf;
+    std::vector<int32_t> sorted;
+    for (int32_t i = 0; i < vocab; ++i) {
+      if (logits[i] > -kInf) sorted.push_back(i);
+    }
+    std::stable_sort(sorted.begin(), sorted.end(),
+                     [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
+    for (const int64_t k : {int64_t{0}, int64_t{1}, int64_t{20}, vocab, vocab + 3}) {
+      std::vector<int32_t> ids(k);
+      const int64_t count = LargestLogits(logits.data(), vocab, k, ids.data());
+      ASSERT_EQ(count, std::min<int64_t>(k, static_cast<int64_t>(sorted.size())));
+      ids.resize(count);
+      EXPECT_EQ(ids, std::vector<int32_t>(sorted.begin(), sorted.begin() + count));
+    }
+  }
+}
+
+TEST(LogProbsTest, MatchesLongDoubleWithinOneRounding) {
+  const std::vector<float> logits = RandomFloats(20011, 23, 4.0f);
+  long double total = 0;
+  for (const float x : logits) total += std::exp(static_cast<long double>(x));
+  const std::vector<int32_t> also_of = {0, 20010, 7};
+  std::vector<int32_t> ids(5);
+  std::vector<float> values(8);
+  LogProbs(logits, 5, ids.data(), values.data(), also_of);
+  const int32_t best = ArgMax(logits.data(), 20011);
+  EXPECT_EQ(ids[0], best);
+  ids.insert(ids.end(), also_of.begin(), also_of.end());
+  for (int i = 0; i < 8; ++i) {
+    const double exact = static_cast<double>(logits[ids[i]] - std::log(total));
+    EXPECT_NEAR(values[i], exact, std::abs(exact) * kFloatEps + 1e-12) << i;
+  }
+}
+
+TEST(LogProbsTest, MaskedTokensHaveNoProbability) {
+  const std::vector<float> logits = {-kInf, 2.0f, NAN, 2.0f};
+  std::vector<int32_t> ids(3);
+  std::vector<float> values(5);
+  LogProbs(logits, 3, ids.data(), values.data(), {0, 1});
+  EXPECT_EQ(ids, (std::vector<int32_t>{1, 3, -1}));
+  const float half = static_cast<float>(std::log(0.5));
+  EXPECT_EQ(values, (std::vector<float>{half, half, -kInf, -kInf, half}));
 }
 
 TEST(SampleTokenTest, IsAFunctionOfSeedAndPosition) {
