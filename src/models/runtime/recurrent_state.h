@@ -26,15 +26,16 @@ class RecurrentState {
   // Bytes of one slot; 0 for models without linear-attention layers.
   static int64_t SlotBytes(const ModelConfig& config);
 
-  // Reserves the memory; the system hands out pages as slots are first written. A model without
-  // linear-attention layers gets slots of no bytes. InvalidArgument: num_slots below 1.
-  // ResourceExhausted: no memory, saying how much was asked for.
+  // Reserves the memory, on huge pages where the system gives them; the system hands out pages as
+  // slots are first written. A model without linear-attention layers gets slots of no bytes.
+  // InvalidArgument: num_slots below 1. ResourceExhausted: no memory, saying how much was asked
+  // for.
   static absl::StatusOr<RecurrentState> Create(const ModelConfig& config, int64_t num_slots);
 
   int64_t num_slots() const { return num_slots_; }
 
-  // The state before a sequence's first token: zeros. (CpuModel does it for chunks that start at
-  // position 0.) `slot` in [0, num_slots).
+  // The state before a sequence's first token: zeros. CpuModel needs no call: chunks that start at
+  // position 0 start from zeros. `slot` in [0, num_slots).
   void Reset(int32_t slot);
   // Makes slot `to` equal to slot `from`: a fork of a sequence, or a point to come back to.
   void Copy(int32_t from, int32_t to);
