@@ -1,7 +1,7 @@
-// Idea: a B tile is one KiB of a panel as it lies in memory and an A tile one KiB of the rounded
-// rows, so the unit is fed by plain tile loads; 2 x 2 accumulator tiles give four products per four
-// loads. The loop is in gemm_on_tiles.h, here is the hardware. Bottleneck: the matrix unit for many
-// rows, DRAM for few. Measured: benchmarks/kernels/gemm_bench.
+// The loop is in gemm_on_tiles.h, here is the hardware. Bottleneck: the matrix unit for many rows,
+// DRAM for few. Never run on hardware by its authors: machines without the unit prove the loop on
+// tiles in software (gemm_on_tiles_test.cc).
+#include "kernels/gemm/gemm_avx512_scale.h"
 #include "kernels/gemm/gemm_on_tiles.h"
 #include "kernels/gemm/gemm_variants.h"
 
@@ -34,15 +34,27 @@ struct HardwareTiles {
                      : "r"(to), "r"(stride), "i"(kTile)
                      : "memory");
   }
-  // c += a b
+  // c += a b, operands in AT&T's order: b, a, c.
   template <int kC, int kA, int kB>
-  static void MultiplyAdd() {
+  static void MultiplyBf16() {
     __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
+  }
+  template <int kC, int kA, int kB>
+  static void MultiplyInt8() {
+    __asm__ volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
   }
 };
 
 }  // namespace
 
-void GemmAmxBf16(const GemmTask& task) { GemmOnTiles<HardwareTiles>(task); }
+void GemmAmxBf16(const GemmTask& task) { TileLoop<Bf16OnTiles<HardwareTiles>>(task).Run(); }
+
+void GemmAmxInt8(const GemmTask& task) {
+  TileLoop<IntOnTiles<HardwareTiles, Avx512Scale, 8>>(task).Run();
+}
+
+void GemmAmxInt4(const GemmTask& task) {
+  TileLoop<IntOnTiles<HardwareTiles, Avx512Scale, 4>>(task).Run();
+}
 
 }  // namespace oneai::kernels

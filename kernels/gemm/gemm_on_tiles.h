@@ -1,14 +1,20 @@
-// The loop over AMX tiles, as a template on the tile unit: gemm_amx.cc runs it on the hardware, the
-// test also on tiles in software, so that it is proved on machines without the unit.
+// Products on AMX tiles, as templates on the tile unit: gemm_amx.cc runs them on the hardware, the
+// test on tiles in software, so that packing and loops are proved on machines without the unit.
 //
-// Tiles: C is rows x 16 outputs of float32, A is rows x 32 k, B is 16 pairs of k x 16 outputs.
-// Every C tile takes its products in order of k, whatever the shape of the block around it, so an
-// output's bits depend neither on the number of rows nor on the thread. Source: Intel SDM,
-// TDPBF16PS.
+// A tile of x (up to 16 rows x 64 bytes) meets the tiles of four panels (16 rows x 64 bytes each,
+// one KiB of w as it lies in memory) in four tiles of sums. Weights of a chunk of depth stay in the
+// first cache while all rows pass, so the unit is fed from there: five loads of 16 rows for four
+// products of 16 cycles. Every sum takes its products in order of k, whatever the shape of the work
+// around it. Source: Intel SDM, TDPBF16PS, TDPBSUD, LDTILECFG.
+//
+// `Tiles` has Configure(TileConfig), Release(), Zero<t>(), Load<t>(from, stride), Store<t>(to,
+// stride), MultiplyBf16<c, a, b>() and MultiplyInt8<c, a, b>() (c += signed a times unsigned b).
 #pragma once
 
 #include <cstdint>
 
+#include "kernels/gemm/gemm_int_groups.h"
+#include "kernels/gemm/gemm_int_scale.h"
 #include "kernels/gemm/gemm_tiling.h"
 
 namespace oneai::kernels {
@@ -23,189 +29,186 @@ struct alignas(64) TileConfig {
 };
 static_assert(sizeof(TileConfig) == 64);
 
-inline constexpr int64_t kTileRowBytes = 64;
+inline constexpr int64_t kCarryRowBytes = kBlockOutputs * int64_t{sizeof(float)};
 
-// Tiles 0-3 are C, 4 and 5 are A, 6 and 7 are B (with one row of tiles: 4 is A, 5 to 7 are B).
-// How a block of tiles asks for weights before they are needed. With one row of tiles, w itself is
-// the stream. With several, they share the work of fetching the next group of panels while they
-// compute on this one, each every num_tiles-th step of 32 k, so that memory and arithmetic overlap.
-struct PrefetchPlan {
-  int64_t bytes_ahead;
-  int64_t num_tiles;
-  int64_t tile;
-
-  bool Covers(int64_t step) const { return step % num_tiles == tile; }
-};
-
-inline PrefetchPlan PlanPrefetch(int64_t num_tiles, int64_t tile, int64_t group_bytes) {
-  return num_tiles == 1 ? PrefetchPlan{kStreamAheadBytes, 1, 0}
-                        : PrefetchPlan{group_bytes, num_tiles, tile};
-}
-
-inline void PrefetchTile(const std::byte* tile) {
-  for (int64_t i = 0; i < kTileBytes; i += kLineBytes) __builtin_prefetch(tile + i);
-}
-
+// Tiles 0-3 are sums, 4 is x, 5 to 7 are w in turn.
 template <class Tiles>
-class AmxLoop {
+class TileUnit {
  public:
-  explicit AmxLoop(const GemmTask& task) : task_(task), steps_(task.w->padded_k() / kDepthStep) {}
-
-  void Run() {
-    const bool few_rows = task_.row_end - task_.row_begin <= kRowGroup;
-    int64_t panel = task_.panel_begin;
-    if (few_rows) {
-      for (; panel % 4 == 0 && panel + 4 <= task_.panel_end; panel += 4) {
-        OneGroup(task_.row_begin, panel);
-      }
-    }
-    for (; panel + 2 <= task_.panel_end; panel += 2) ForEachGroupPair<2>(panel);
-    if (panel < task_.panel_end) ForEachGroupPair<1>(panel);
-    Tiles::Release();
+  ~TileUnit() {
+    if (key_ >= 0) Tiles::Release();
   }
 
- private:
-  static_assert(kRowGroup == 16 && kDepthStep == 32 && PackedMatrix::kPanelOutputs == 16);
-
-  int RowsAt(int64_t row) const {
-    const int64_t left = task_.row_end - row;
-    return static_cast<int>(left < kRowGroup ? (left < 0 ? 0 : left) : kRowGroup);
-  }
-
-  // A tiles of the group that starts at `row`; consecutive steps are `rows` tile rows apart.
-  const std::byte* TilesOfGroup(int64_t row) const {
-    return static_cast<const std::byte*>(task_.x) + row * task_.w->padded_k() * 2;
-  }
-
-  // C tiles 0 and 1 have `upper` rows, 2 and 3 `lower`; with one row of tiles all four have
-  // `upper`.
-  void Configure(int upper, int lower, bool one_group) {
-    const int key = upper * 64 + lower * 2 + (one_group ? 1 : 0);
-    if (key == configured_) return;
-    configured_ = key;
+  // Shapes for `rows` rows of x with `x_bytes` bytes each. Configuring clears all tiles and takes
+  // some hundred cycles, so it is done when shapes change.
+  void Configure(int64_t rows, int64_t x_bytes) {
+    const int64_t key = rows * 128 + x_bytes;
+    if (key == key_) return;
+    key_ = key;
     TileConfig config;
-    const int second = one_group ? upper : (lower > 0 ? lower : 1);
-    const int rows[8] = {upper, upper, second, second, upper, one_group ? 16 : second, 16, 16};
     for (int tile = 0; tile < 8; ++tile) {
-      config.rows[tile] = static_cast<uint8_t>(rows[tile]);
-      config.row_bytes[tile] = kTileRowBytes;
+      config.rows[tile] = static_cast<uint8_t>(tile < 5 ? rows : x_bytes / 4);
+      config.row_bytes[tile] = static_cast<uint16_t>(tile == 4 ? x_bytes : kLineBytes);
     }
     Tiles::Configure(config);
   }
 
-  template <int kTile>
-  void StoreC(int64_t row, int rows, int64_t panel) {
-    const int outputs = PanelOutputs(task_, panel);
-    const int64_t n = panel * PackedMatrix::kPanelOutputs;
-    float* y = task_.y + row * task_.y_stride + n;
-    if (task_.bias == nullptr && outputs == 16) {
-      Tiles::template Store<kTile>(y, task_.y_stride * static_cast<int64_t>(sizeof(float)));
+  // Starts the sums of `kPanels` panels at zero, or at `from`.
+  template <int kPanels, typename T>
+  static void Begin(const T* from) {
+    if (from == nullptr) {
+      Tiles::template Zero<0>();
+      if constexpr (kPanels == 4) {
+        Tiles::template Zero<1>();
+        Tiles::template Zero<2>();
+        Tiles::template Zero<3>();
+      }
       return;
     }
-    alignas(64) float values[16 * 16];
-    Tiles::template Store<kTile>(values, kTileRowBytes);
-    for (int r = 0; r < rows; ++r) {
-      for (int i = 0; i < outputs; ++i) {
-        const float bias = task_.bias != nullptr ? task_.bias[n + i] : 0.0f;
-        y[r * task_.y_stride + i] = values[r * 16 + i] + bias;
-      }
+    Tiles::template Load<0>(from, kCarryRowBytes);
+    if constexpr (kPanels == 4) {
+      Tiles::template Load<1>(from + 16, kCarryRowBytes);
+      Tiles::template Load<2>(from + 32, kCarryRowBytes);
+      Tiles::template Load<3>(from + 48, kCarryRowBytes);
     }
   }
 
-  // Up to 16 rows: one A tile and four panels, bound by reading w.
-  void OneGroup(int64_t row, int64_t panel) {
-    const int rows = RowsAt(row);
-    Configure(rows, 0, true);
-    const std::byte* a = TilesOfGroup(row);
-    const TileStream b[4] = {StreamOf(task_, panel), StreamOf(task_, panel + 1),
-                             StreamOf(task_, panel + 2), StreamOf(task_, panel + 3)};
-    Tiles::template Zero<0>();
-    Tiles::template Zero<1>();
-    Tiles::template Zero<2>();
-    Tiles::template Zero<3>();
-    for (int64_t s = 0; s < steps_; ++s) {
-      for (int p = 0; p < 4; ++p) PrefetchTile(b[p].data + s * b[p].step + kStreamAheadBytes);
-      Tiles::template Load<4>(a + s * rows * kTileRowBytes, kTileRowBytes);
-      Tiles::template Load<5>(b[0].data + s * b[0].step, kTileRowBytes);
-      Tiles::template MultiplyAdd<0, 4, 5>();
-      Tiles::template Load<6>(b[1].data + s * b[1].step, kTileRowBytes);
-      Tiles::template MultiplyAdd<1, 4, 6>();
-      Tiles::template Load<7>(b[2].data + s * b[2].step, kTileRowBytes);
-      Tiles::template MultiplyAdd<2, 4, 7>();
-      Tiles::template Load<5>(b[3].data + s * b[3].step, kTileRowBytes);
-      Tiles::template MultiplyAdd<3, 4, 5>();
-    }
-    StoreC<0>(row, rows, panel);
-    StoreC<1>(row, rows, panel + 1);
-    StoreC<2>(row, rows, panel + 2);
-    StoreC<3>(row, rows, panel + 3);
-  }
-
-  template <int kPanels>
-  void ForEachGroupPair(int64_t panel) {
-    const int64_t num_blocks =
-        (task_.row_end - task_.row_begin + 2 * kRowGroup - 1) / (2 * kRowGroup);
-    int64_t block = 0;
-    for (int64_t row = task_.row_begin; row < task_.row_end; row += 2 * kRowGroup, ++block) {
-      const PrefetchPlan prefetch =
-          PlanPrefetch(num_blocks, block, task_.w->layout().BlockBytes(PackedLayout::kBlockPanels));
-      const int upper = RowsAt(row);
-      const int lower = RowsAt(row + kRowGroup);
-      Configure(upper, lower, false);
-      if (lower > 0) {
-        Block<2, kPanels>(row, upper, lower, panel, prefetch);
-      } else {
-        Block<1, kPanels>(row, upper, lower, panel, prefetch);
-      }
+  template <int kPanels, typename T>
+  static void End(T* to, int64_t row_bytes) {
+    Tiles::template Store<0>(to, row_bytes);
+    if constexpr (kPanels == 4) {
+      Tiles::template Store<1>(to + 16, row_bytes);
+      Tiles::template Store<2>(to + 32, row_bytes);
+      Tiles::template Store<3>(to + 48, row_bytes);
     }
   }
 
-  // kGroups x kPanels accumulator tiles, bound by the matrix unit.
-  template <int kGroups, int kPanels>
-  void Block(int64_t row, int upper, int lower, int64_t panel, const PrefetchPlan& prefetch) {
-    const std::byte* a0 = TilesOfGroup(row);
-    const std::byte* a1 = TilesOfGroup(row + kRowGroup);
-    const TileStream b0 = StreamOf(task_, panel);
-    const TileStream b1 = StreamOf(task_, panel + kPanels - 1);
-    Tiles::template Zero<0>();
-    if constexpr (kPanels == 2) Tiles::template Zero<1>();
-    if constexpr (kGroups == 2) Tiles::template Zero<2>();
-    if constexpr (kGroups == 2 && kPanels == 2) Tiles::template Zero<3>();
-    for (int64_t s = 0; s < steps_; ++s) {
-      if (prefetch.Covers(s)) {
-        PrefetchTile(b0.data + s * b0.step + prefetch.bytes_ahead);
-        if constexpr (kPanels == 2) PrefetchTile(b1.data + s * b1.step + prefetch.bytes_ahead);
-      }
-      Tiles::template Load<6>(b0.data + s * b0.step, kTileRowBytes);
-      Tiles::template Load<4>(a0 + s * upper * kTileRowBytes, kTileRowBytes);
-      Tiles::template MultiplyAdd<0, 4, 6>();
-      if constexpr (kPanels == 2) {
-        Tiles::template Load<7>(b1.data + s * b1.step, kTileRowBytes);
-        Tiles::template MultiplyAdd<1, 4, 7>();
-      }
-      if constexpr (kGroups == 2) {
-        Tiles::template Load<5>(a1 + s * lower * kTileRowBytes, kTileRowBytes);
-        Tiles::template MultiplyAdd<2, 5, 6>();
-        if constexpr (kPanels == 2) Tiles::template MultiplyAdd<3, 5, 7>();
-      }
-    }
-    StoreC<0>(row, upper, panel);
-    if constexpr (kPanels == 2) StoreC<1>(row, upper, panel + 1);
-    if constexpr (kGroups == 2) StoreC<2>(row + kRowGroup, lower, panel);
-    if constexpr (kGroups == 2 && kPanels == 2) StoreC<3>(row + kRowGroup, lower, panel + 1);
-  }
-
-  const GemmTask& task_;
-  const int64_t steps_;
-  int configured_ = -1;
+ private:
+  int64_t key_ = -1;
 };
 
-// Computes the task; its rows begin on a multiple of 16.
-template <class Tiles>
-void GemmOnTiles(const GemmTask& task) {
-  if (task.row_begin < task.row_end && task.panel_begin < task.panel_end) {
-    AmxLoop<Tiles>(task).Run();
+// Asks for this tile's share of the lines of `panels` tiles of w, `ahead` bytes on.
+inline void PrefetchShare(const std::byte* w, int64_t panels, int64_t tile_bytes, uint32_t lines,
+                          int64_t ahead) {
+  const int64_t num_lines = tile_bytes / kLineBytes;
+  for (; lines != 0; lines &= lines - 1) {
+    const int line = __builtin_ctz(lines);
+    if (line >= num_lines) return;
+    for (int64_t p = 0; p < panels; ++p) {
+      __builtin_prefetch(w + p * tile_bytes + line * kLineBytes + ahead);
+    }
   }
 }
+
+// bf16 weights.
+template <class Tiles>
+class Bf16OnTiles {
+ public:
+  static constexpr int64_t kRows = kRowGroup;
+  static constexpr int kPanels = 4;
+  static constexpr int64_t kChunkBytes = 32768;
+
+  template <int kCount>
+  void Run(int64_t rows, const GemmTask& task, const TileWork& work) {
+    static_assert(kRowGroup == 16 && kDepthStep == 32 && PackedMatrix::kPanelOutputs == 16);
+    unit_.Configure(rows, kLineBytes);
+    const PairRows x_rows = LocatePairs(task, work.row);
+    const TileStream stream = StreamOf(task, work.panel);
+    const int32_t* x = x_rows.data + work.k_begin / kDepthStep * x_rows.step;
+    const std::byte* w = stream.data + work.k_begin / kDepthStep * stream.step;
+    unit_.template Begin<kCount>(work.first ? nullptr : work.carry);
+    for (int64_t k = work.k_begin; k < work.k_end; k += kDepthStep) {
+      PrefetchShare(w, kCount, kTileBytes, work.prefetch_lines, work.ahead_bytes);
+      Tiles::template Load<4>(x, kLineBytes);
+      Tiles::template Load<5>(w, kLineBytes);
+      Tiles::template MultiplyBf16<0, 4, 5>();
+      if constexpr (kCount == 4) {
+        Tiles::template Load<6>(w + kTileBytes, kLineBytes);
+        Tiles::template MultiplyBf16<1, 4, 6>();
+        Tiles::template Load<7>(w + 2 * kTileBytes, kLineBytes);
+        Tiles::template MultiplyBf16<2, 4, 7>();
+        Tiles::template Load<5>(w + 3 * kTileBytes, kLineBytes);
+        Tiles::template MultiplyBf16<3, 4, 5>();
+      }
+      x += x_rows.step;
+      w += stream.step;
+    }
+    const bool whole = PanelOutputs(task, work.panel + kCount - 1) == PackedMatrix::kPanelOutputs;
+    if (work.last && task.bias == nullptr && whole) {
+      float* y = task.y + work.row * task.y_stride + work.panel * PackedMatrix::kPanelOutputs;
+      unit_.template End<kCount>(y, task.y_stride * static_cast<int64_t>(sizeof(float)));
+      return;
+    }
+    unit_.template End<kCount>(work.carry, kCarryRowBytes);
+    if (work.last) StoreFromCarry(task, work, rows, kCount);
+  }
+
+ private:
+  TileUnit<Tiles> unit_;
+};
+
+// int8 and int4 weights; `Scale` is PortableScale or one with its bits. int4 codes of a step are
+// unpacked into bytes that stay in the first cache.
+template <class Tiles, class Scale, int kBits>
+class IntOnTiles {
+ public:
+  static constexpr int64_t kRows = kRowGroup;
+  static constexpr int kPanels = 4;
+  static constexpr int64_t kChunkBytes = 32768;
+
+  template <int kCount>
+  void Run(int64_t rows, const GemmTask& task, const TileWork& work) {
+    const PackedLayout& layout = task.w->layout();
+    unit_.Configure(rows, layout.tile_k);
+    ForEachGroup(
+        task, work,
+        [&](const GroupPiece& piece) {
+          Accumulate<kCount>(piece, layout.tile_k, layout.tile_bytes());
+        },
+        [&](int64_t group, const std::byte* group_data) {
+          Scale::Run(task, work, rows, kCount, group, group_data);
+        });
+    if (work.last) StoreFromCarry(task, work, rows, kCount);
+  }
+
+ private:
+  template <int kCount>
+  void Accumulate(const GroupPiece& piece, int64_t tile_k, int64_t tile_bytes) {
+    unit_.template Begin<kCount>(piece.continues ? piece.sums : nullptr);
+    const std::byte* w = piece.w;
+    for (int64_t k = piece.k; k < piece.k_end; k += tile_k, w += piece.w_step) {
+      PrefetchShare(w, kCount, tile_bytes, piece.prefetch_lines, piece.ahead_bytes);
+      Tiles::template Load<4>(piece.CodesAt(k), kCodeStep);
+      Tiles::template Load<5>(Bytes(w, tile_bytes, 0), kLineBytes);
+      Tiles::template MultiplyInt8<0, 4, 5>();
+      if constexpr (kCount == 4) {
+        Tiles::template Load<6>(Bytes(w, tile_bytes, 1), kLineBytes);
+        Tiles::template MultiplyInt8<1, 4, 6>();
+        Tiles::template Load<7>(Bytes(w, tile_bytes, 2), kLineBytes);
+        Tiles::template MultiplyInt8<2, 4, 7>();
+        Tiles::template Load<5>(Bytes(w, tile_bytes, 3), kLineBytes);
+        Tiles::template MultiplyInt8<3, 4, 5>();
+      }
+    }
+    unit_.template End<kCount>(piece.sums, kCarryRowBytes);
+  }
+
+  // The tile of panel `panel` as bytes.
+  const std::byte* Bytes(const std::byte* w, int64_t tile_bytes, int panel) {
+    const std::byte* from = w + panel * tile_bytes;
+    if constexpr (kBits == 8) return from;
+    std::byte* to = unpacked_[panel];
+    for (int64_t line = 0; line < tile_bytes; line += kLineBytes) {
+      for (int64_t i = 0; i < kLineBytes; ++i) {
+        to[2 * line + i] = from[line + i] & std::byte{0x0f};
+        to[2 * line + kLineBytes + i] = from[line + i] >> 4;
+      }
+    }
+    return to;
+  }
+
+  TileUnit<Tiles> unit_;
+  alignas(64) std::byte unpacked_[kBits == 4 ? 4 : 1][kTileBytes];
+};
 
 }  // namespace oneai::kernels

@@ -18,11 +18,15 @@ constexpr Variant<GemmFn> kBf16[] = {
 };
 constexpr Variant<GemmFn> kInt8[] = {
     {"reference", CpuIsa::kReference, AnyCpu, GemmRefInt},
+    {"avx2", CpuIsa::kAvx2, HasAvx2, GemmAvx2Int8},
     {"avx512_vnni", CpuIsa::kAvx512, HasAvx512Vnni, GemmVnniInt8},
+    {"amx_int8", CpuIsa::kAmx, HasAmxInt8, GemmAmxInt8},
 };
 constexpr Variant<GemmFn> kInt4[] = {
     {"reference", CpuIsa::kReference, AnyCpu, GemmRefInt},
+    {"avx2", CpuIsa::kAvx2, HasAvx2, GemmAvx2Int4},
     {"avx512_vnni", CpuIsa::kAvx512, HasAvx512Vnni, GemmVnniInt4},
+    {"amx_int8", CpuIsa::kAmx, HasAmxInt8, GemmAmxInt4},
 };
 constexpr Variant<RoundRowsFn> kRoundRows[] = {
     {"reference", CpuIsa::kReference, AnyCpu, RoundRowsRef},

@@ -19,9 +19,8 @@
 namespace oneai::kernels {
 
 inline constexpr int64_t kLineBytes = 64;
-inline constexpr int64_t kTileBytes = 1024;    // of all formats but int4 and small groups
-inline constexpr int64_t kChunkRows = 96;      // rows that share a chunk of weights
-inline constexpr int64_t kChunkBytes = 16384;  // of weights
+inline constexpr int64_t kTileBytes = 1024;  // of all formats but int4 and small groups
+inline constexpr int64_t kChunkRows = 96;    // rows that share a chunk of weights
 inline constexpr int64_t kStreamAheadBytes = 8192;
 inline constexpr int64_t kBlockOutputs = PackedLayout::kBlockPanels * PackedLayout::kPanelOutputs;
 
@@ -41,7 +40,7 @@ struct TileWork {
 };
 
 // Outputs of a panel that exist: 16, or fewer in the last one.
-inline __attribute__((always_inline)) int PanelOutputs(const GemmTask& task, int64_t panel) {
+ONEAI_INLINE int PanelOutputs(const GemmTask& task, int64_t panel) {
   const int64_t left = task.w->n() - panel * PackedMatrix::kPanelOutputs;
   return static_cast<int>(left < PackedMatrix::kPanelOutputs ? left : PackedMatrix::kPanelOutputs);
 }
@@ -51,7 +50,7 @@ struct TileStream {
   const std::byte* data;
   int64_t step;
 };
-inline __attribute__((always_inline)) TileStream StreamOf(const GemmTask& task, int64_t panel) {
+ONEAI_INLINE TileStream StreamOf(const GemmTask& task, int64_t panel) {
   const PackedLayout& layout = task.w->layout();
   return {task.w->data() + layout.TileBegin(panel, 0, 0),
           layout.BlockWidth(panel) * layout.tile_bytes()};
@@ -62,7 +61,7 @@ struct PairRows {
   const int32_t* data;
   int64_t step;
 };
-inline __attribute__((always_inline)) PairRows LocatePairs(const GemmTask& task, int64_t row) {
+ONEAI_INLINE PairRows LocatePairs(const GemmTask& task, int64_t row) {
   const RoundedRow at = LocateRoundedRow(row, task.m, task.w->padded_k());
   return {static_cast<const int32_t*>(task.x) + at.first / 2, at.step / 2};
 }
@@ -72,44 +71,62 @@ struct CodeTileRows {
   const int8_t* data;
   int64_t step;
 };
-inline __attribute__((always_inline)) CodeTileRows LocateCodes(const GemmTask& task, int64_t row) {
+ONEAI_INLINE CodeTileRows LocateCodes(const GemmTask& task, int64_t row) {
   const RoundedRow at = LocateCodeRow(row, task.m, task.w->padded_k());
   return {task.codes.codes + at.first, at.step};
 }
 
 // How many rows the tile at `row` has: groups of 16 rows are cut evenly into tiles of at most
 // `rows_max`.
-inline int64_t TileRows(int64_t row, int64_t row_end, int64_t rows_max) {
+ONEAI_INLINE int64_t TileRows(int64_t row, int64_t row_end, int64_t rows_max) {
   const int64_t group_end = std::min(row_end, (row / kRowGroup + 1) * kRowGroup);
   const int64_t left = group_end - row;
   const int64_t tiles = (left + rows_max - 1) / rows_max;
   return (left + tiles - 1) / tiles;
 }
 
-template <template <int, int> class Tile, int kPanels>
-inline __attribute__((always_inline)) void RunTile(int64_t rows, const GemmTask& task,
-                                                   const TileWork& work) {
-  switch (rows) {
-    case 1:
-      return Tile<1, kPanels>::Run(task, work);
-    case 2:
-      return Tile<2, kPanels>::Run(task, work);
-    case 3:
-      return Tile<3, kPanels>::Run(task, work);
-    case 4:
-      return Tile<4, kPanels>::Run(task, work);
-    case 5:
-      return Tile<5, kPanels>::Run(task, work);
-    default:
-      return Tile<6, kPanels>::Run(task, work);
-  }
-}
+// Runs Tile<rows, panels>, whose extents are known when compiled, of up to kRows x kPanels.
+template <template <int, int> class Tile, int kRowsMax, int kPanelsMax>
+struct TileRunner {
+  static_assert(kRowsMax <= 6);
+  static constexpr int64_t kRows = kRowsMax;
+  static constexpr int kPanels = kPanelsMax;
+  static constexpr int64_t kChunkBytes = 16384;
 
-// The loop over one task with tiles of up to kRows x kPanels.
-template <template <int, int> class Tile, int kRows, int kPanels>
+  template <int kCount>
+  ONEAI_INLINE void Run(int64_t rows, const GemmTask& task, const TileWork& work) {
+    switch (rows) {
+      case 1:
+        return Tile<1, kCount>::Run(task, work);
+      case 2:
+        return Tile<2, kCount>::Run(task, work);
+      case 3:
+        return Tile<3, kCount>::Run(task, work);
+      case 4:
+        return Tile<4, kCount>::Run(task, work);
+      default:
+        return RunAtLeast5<kCount>(rows, task, work);
+    }
+  }
+
+ private:
+  template <int kCount>
+  ONEAI_INLINE void RunAtLeast5(int64_t rows, const GemmTask& task, const TileWork& work) {
+    if constexpr (kRowsMax > 4) {
+      if (rows == 5) return Tile<5, kCount>::Run(task, work);
+      Tile<6, kCount>::Run(task, work);
+    }
+  }
+};
+
+// The loop over one task. `Runner` has kRows, kPanels and kChunkBytes as above, and
+// Run<panels>(rows, task, work), called with kPanels or 1 panels and up to kRows rows.
+template <class Runner>
 class TileLoop {
  public:
-  static_assert(kRows <= 6 && PackedLayout::kBlockPanels % kPanels == 0);
+  static constexpr int64_t kRows = Runner::kRows;
+  static constexpr int kPanels = Runner::kPanels;
+  static_assert(PackedLayout::kBlockPanels % kPanels == 0);
 
   explicit TileLoop(const GemmTask& task) : task_(task), layout_(task.w->layout()) {}
 
@@ -132,7 +149,7 @@ class TileLoop {
     const int64_t depth = IsInteger(layout_.format) ? layout_.padded_k : layout_.k;
     if (tiles == 1) return depth;
     const int64_t bits = FormatBits(layout_.format);
-    const int64_t fitting = kChunkBytes * 8 / (bits * kBlockOutputs);
+    const int64_t fitting = Runner::kChunkBytes * 8 / (bits * kBlockOutputs);
     if (!IsInteger(layout_.format)) return fitting;
     const int64_t unit = layout_.group_size <= fitting ? layout_.group_size : layout_.tile_k;
     return fitting / unit * unit;
@@ -166,9 +183,9 @@ class TileLoop {
           work.group_carry = group_carry_ + output;
           work.prefetch_lines = LinesOf(tile, tiles);
           if (is_wide) {
-            RunTile<Tile, kPanels>(rows, task_, work);
+            runner_.template Run<kPanels>(rows, task_, work);
           } else {
-            RunTile<Tile, 1>(rows, task_, work);
+            runner_.template Run<1>(rows, task_, work);
           }
           work.row += rows;
         }
@@ -184,6 +201,7 @@ class TileLoop {
     return lines;
   }
 
+  Runner runner_;
   const GemmTask& task_;
   const PackedLayout& layout_;
   alignas(64) float carry_[kChunkRows * kBlockOutputs];
@@ -192,7 +210,7 @@ class TileLoop {
 
 template <template <int, int> class Tile, int kRows, int kPanels>
 void ForEachTile(const GemmTask& task) {
-  TileLoop<Tile, kRows, kPanels>(task).Run();
+  TileLoop<TileRunner<Tile, kRows, kPanels>>(task).Run();
 }
 
 }  // namespace oneai::kernels

@@ -25,6 +25,9 @@
 
 #include "kernels/gemm/weight_format.h"
 
+// Everywhere expanded in place: a copy compiled for one instruction set must not serve another.
+#define ONEAI_INLINE inline __attribute__((always_inline))
+
 namespace oneai::kernels {
 
 // How scales and offsets are stored. float16 is taken where every value of the matrix is exact in
@@ -61,55 +64,57 @@ struct PackedLayout {
   // of 16.
   static PackedLayout Make(WeightFormat format, int64_t n, int64_t k, int64_t group_size);
 
-  int64_t num_panels() const { return (n + kPanelOutputs - 1) / kPanelOutputs; }
-  int64_t num_groups() const { return padded_k / group_size; }
-  int64_t bytes() const { return num_panels() == 0 ? 0 : PanelsBefore(num_panels()); }
+  ONEAI_INLINE int64_t num_panels() const { return (n + kPanelOutputs - 1) / kPanelOutputs; }
+  ONEAI_INLINE int64_t num_groups() const { return padded_k / group_size; }
+  ONEAI_INLINE int64_t bytes() const { return num_panels() == 0 ? 0 : PanelsBefore(num_panels()); }
 
   // Panels of the block that holds `panel`: 4, or fewer in the last block.
-  int64_t BlockWidth(int64_t panel) const {
+  ONEAI_INLINE int64_t BlockWidth(int64_t panel) const {
     return std::min(kBlockPanels, num_panels() - panel / kBlockPanels * kBlockPanels);
   }
-  int64_t tile_bytes() const { return tile_k * kPanelOutputs * FormatBits(format) / 8; }
-  int64_t scale_bytes() const { return scale_form == ScaleForm::kFloat32 ? 64 : 32; }
-  int64_t offset_bytes() const {
+  ONEAI_INLINE int64_t tile_bytes() const {
+    return tile_k * kPanelOutputs * FormatBits(format) / 8;
+  }
+  ONEAI_INLINE int64_t scale_bytes() const { return scale_form == ScaleForm::kFloat32 ? 64 : 32; }
+  ONEAI_INLINE int64_t offset_bytes() const {
     constexpr int64_t kBytes[] = {0, 0, 16, 32, 64};
     return kBytes[static_cast<int>(offset_form)];
   }
   // Scales and offsets of one group of a block of `width` panels.
-  int64_t ParameterBytes(int64_t width) const {
+  ONEAI_INLINE int64_t ParameterBytes(int64_t width) const {
     if (!IsInteger(format)) return 0;
     return (width * (scale_bytes() + offset_bytes()) + 63) / 64 * 64;
   }
-  int64_t GroupBytes(int64_t width) const {
+  ONEAI_INLINE int64_t GroupBytes(int64_t width) const {
     return ParameterBytes(width) + width * (group_size / tile_k) * tile_bytes();
   }
-  int64_t BlockBytes(int64_t width) const { return num_groups() * GroupBytes(width); }
+  ONEAI_INLINE int64_t BlockBytes(int64_t width) const { return num_groups() * GroupBytes(width); }
 
   // First byte of the block that holds `panel`.
-  int64_t BlockBegin(int64_t panel) const {
+  ONEAI_INLINE int64_t BlockBegin(int64_t panel) const {
     return panel / kBlockPanels * BlockBytes(kBlockPanels);
   }
   // First byte of group `group` of the block that holds `panel`.
-  int64_t GroupBegin(int64_t panel, int64_t group) const {
+  ONEAI_INLINE int64_t GroupBegin(int64_t panel, int64_t group) const {
     return BlockBegin(panel) + group * GroupBytes(BlockWidth(panel));
   }
   // First byte of tile `tile` (within its group) of `panel`.
-  int64_t TileBegin(int64_t panel, int64_t group, int64_t tile) const {
+  ONEAI_INLINE int64_t TileBegin(int64_t panel, int64_t group, int64_t tile) const {
     const int64_t width = BlockWidth(panel);
     return GroupBegin(panel, group) + ParameterBytes(width) +
            (tile * width + panel % kBlockPanels) * tile_bytes();
   }
-  int64_t ScaleBegin(int64_t panel, int64_t group) const {
+  ONEAI_INLINE int64_t ScaleBegin(int64_t panel, int64_t group) const {
     return GroupBegin(panel, group) + panel % kBlockPanels * scale_bytes();
   }
-  int64_t OffsetBegin(int64_t panel, int64_t group) const {
+  ONEAI_INLINE int64_t OffsetBegin(int64_t panel, int64_t group) const {
     return GroupBegin(panel, group) + BlockWidth(panel) * scale_bytes() +
            panel % kBlockPanels * offset_bytes();
   }
 
  private:
   // Bytes of the first `panels` panels, which fill whole blocks or all of the matrix.
-  int64_t PanelsBefore(int64_t panels) const {
+  ONEAI_INLINE int64_t PanelsBefore(int64_t panels) const {
     const int64_t rest = panels % kBlockPanels;
     return panels / kBlockPanels * BlockBytes(kBlockPanels) + (rest > 0 ? BlockBytes(rest) : 0);
   }
