@@ -338,6 +338,41 @@ TEST(AttentionTest, SequenceIsBitIdenticalAloneAndInABatch) {
   }
 }
 
+// What int8 costs against the same attention on unrounded keys and values: a score is off by at
+// most sum |q| times half a step of its key, a value by half a step, and a weight by twice its
+// score.
+TEST(AttentionTest, Int8StaysWithinItsBoundOfFloat32) {
+  constexpr int64_t kDim = 64;
+  Batch exact = MakeBatch({2, 1, kDim, 16, 0, kF32}, {1, 4}, {300, 77});
+  Batch coarse = MakeBatch({2, 1, kDim, 16, 0, kInt8}, {1, 4}, {300, 77});
+  float key_max = 0, value_max = 0;
+  for (const float x : exact.keys) key_max = std::max(key_max, std::abs(x));
+  for (const float x : exact.values) value_max = std::max(value_max, std::abs(x));
+  KernelContext ctx(1);
+  std::vector<float> expected(exact.q.size());
+  AttentionWith(AttentionVariants().front(), exact.args(expected.data()), ctx);
+  for (const Variant<AttentionFn>& variant : SupportedVariants()) {
+    std::vector<float> out(exact.q.size(), NAN);
+    AttentionWith(variant, coarse.args(out.data()), ctx);
+    for (size_t head = 0; head < out.size() / kDim; ++head) {
+      double q_sum = 0;
+      for (int64_t i = 0; i < kDim; ++i) q_sum += std::abs(exact.q[head * kDim + i]);
+      const double eps = OperandEps(variant, coarse.shape) + 1e-5;
+      const double score_error = q_sum * key_max * (1.0 / 254 + eps) / std::sqrt(double(kDim));
+      const double bound = value_max / 254 + value_max * (std::expm1(2 * score_error) + 2 * eps);
+      double square_error = 0, square = 0;
+      for (int64_t i = 0; i < kDim; ++i) {
+        const double error = out[head * kDim + i] - expected[head * kDim + i];
+        ASSERT_LE(std::abs(error), bound) << variant.name;
+        square_error += error * error;
+        square += double{expected[head * kDim + i]} * expected[head * kDim + i];
+      }
+      // The bound is for the worst case; rounding errors are independent and average out.
+      EXPECT_LT(std::sqrt(square_error / square), 0.02) << variant.name;
+    }
+  }
+}
+
 TEST(AttentionTest, HugeScoresPickTheBestKey) {
   Batch b = MakeBatch({1, 1, 16, 16, 0, kF32}, {1}, {100});
   for (float& x : b.q) x *= 1e4f;
