@@ -29,9 +29,9 @@ inline std::shared_ptr<const TokenVocabulary> FuzzVocabulary() {
 // Small bounds, so that an input costs at most milliseconds.
 inline GrammarLimits FuzzLimits() {
   GrammarLimits limits;
-  limits.nfa_states_max = 3000;
-  limits.dfa_states_max = 600;
-  limits.steps_max = 100'000;
+  limits.nfa_states_max = 1000;
+  limits.dfa_states_max = 200;
+  limits.steps_max = 20'000;
   limits.expressions_max = 5000;
   limits.call_depth_max = 12;
   limits.warm_steps_max = 0;
@@ -46,7 +46,7 @@ inline std::string WalkGrammar(const GrammarSpec& spec, uint64_t seed) {
   GrammarMatcher matcher(*grammar);
   std::vector<uint64_t> mask(vocabulary.num_mask_words());
   std::string text;
-  for (int step = 0; step < 16; ++step) {
+  for (int step = 0; step < 10; ++step) {
     matcher.FillMask(absl::MakeSpan(mask));
     std::vector<int32_t> allowed;
     for (int32_t t = 0; t < vocabulary.num_tokens(); ++t) {

@@ -1,3 +1,5 @@
+#include <cstdio>
+
 #include "re2/re2.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/fuzz/grammar_walk.h"
@@ -15,7 +17,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const re2::RE2 re2(expression, options);
   const bool is_ours =
       expression.find("\\p") != std::string::npos || expression.find("\\P") != std::string::npos;
-  if (re2.ok() && !is_ours) ONEAI_FUZZ_CHECK(re2::RE2::FullMatch(text, re2));
+  if (re2.ok() && !is_ours && !re2::RE2::FullMatch(text, re2)) {
+    std::fprintf(stderr, "'%s' gave '%s'\n", expression.c_str(), text.c_str());
+    ONEAI_FUZZ_CHECK(false);
+  }
   return 0;
 }
 

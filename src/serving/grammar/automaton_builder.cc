@@ -1,6 +1,8 @@
 #include "serving/grammar/automaton_builder.h"
 
 #include <algorithm>
+#include <functional>
+#include <queue>
 #include <string>
 #include <utility>
 
@@ -35,6 +37,11 @@ class AutomatonBuilder {
     }
     RemoveDeadEnds();
     RETURN_IF_ERROR(RefuseLeftRecursion());
+    if (out_->depth_needed_[out_->start_] > limits_.call_depth_max) {
+      return absl::InvalidArgumentError(absl::StrCat("every text of the grammar nests more than ",
+                                                     limits_.call_depth_max,
+                                                     " deep; use fewer levels of rules"));
+    }
     const TransitionRows rows = {out_->num_states(),       out_->num_classes_,
                                  out_->next_.data(),       out_->flags_.data(),
                                  out_->call_begin_.data(), out_->calls_.data()};
@@ -118,12 +125,10 @@ class AutomatonBuilder {
     }
     numbers_.reserve(nfa_.head.size());
     rule_state_.assign(nfa_.rule_start.size(), GrammarAutomaton::kNoState);
-    dead_rule_.assign(nfa_.rule_start.size(), false);
     for (RuleId r = 0; r < static_cast<RuleId>(nfa_.rule_start.size()); ++r) {
       if (nfa_.rule_start[r] < 0) continue;
       rule_now_ = r;
       rule_state_[r] = StateOf({nfa_.rule_start[r]});
-      dead_rule_[r] = rule_state_[r] == GrammarAutomaton::kNoState;
       for (int32_t s = static_cast<int32_t>(out_->flags_.size());
            s < static_cast<int32_t>(sets_.size()); ++s) {
         Expand(s);
@@ -173,10 +178,11 @@ class AutomatonBuilder {
     out_->flags_.push_back(flags);
   }
 
-  // A state is productive when its rule can end from it. Found backwards from the ends.
+  // A state is productive when its rule can end from it. Found backwards from the ends, those that
+  // need the fewest open calls first (Knuth's generalisation of Dijkstra's algorithm).
   void FindProductive() {
     const int64_t n = out_->num_states(), num_classes = out_->num_classes_;
-    std::vector<std::vector<int32_t>> before(n);
+    std::vector<std::vector<int32_t>> before(n), callers(n);
     for (int32_t s = 0; s < n; ++s) {
       int32_t last = GrammarAutomaton::kNoState;
       for (int64_t c = 0; c < num_classes; ++c) {
@@ -185,34 +191,34 @@ class AutomatonBuilder {
         last = to;
       }
       for (GrammarCall& call : state_calls_[s]) {
-        // A rule without any text of its own has no state: the call is one to nowhere.
-        call.callee =
-            dead_rule_[call.callee] ? GrammarAutomaton::kNoState : rule_state_[call.callee];
+        call.callee = rule_state_[call.callee];  // none for a rule without any text
         if (call.callee < 0 || call.resume < 0) continue;
-        before[call.callee].push_back(s);
-        before[call.resume].push_back(s);
+        callers[call.callee].push_back(s);
+        callers[call.resume].push_back(s);
       }
     }
     productive_.assign(n, false);
-    std::vector<int32_t> pending;
-    auto mark = [&](int32_t s) {
-      if (productive_[s]) return;
-      productive_[s] = true;
-      pending.push_back(s);
-    };
+    out_->depth_needed_.assign(n, 0);
+    using Candidate = std::pair<int32_t, int32_t>;  // calls needed, state
+    std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
     for (int32_t s = 0; s < n; ++s) {
-      if (out_->IsFinal(s)) mark(s);
+      if (out_->IsFinal(s)) queue.push({0, s});
     }
-    while (!pending.empty()) {
-      const int32_t reached = pending.back();
-      pending.pop_back();
+    while (!queue.empty()) {
+      const auto [needed, reached] = queue.top();
+      queue.pop();
+      if (productive_[reached]) continue;
+      productive_[reached] = true;
+      out_->depth_needed_[reached] = needed;
       for (int32_t s : before[reached]) {
-        if (productive_[s]) continue;
-        for (int64_t c = 0; c < num_classes && !productive_[s]; ++c) {
-          if (out_->next_[s * num_classes + c] == reached) mark(s);
-        }
+        if (!productive_[s]) queue.push({needed, s});
+      }
+      for (int32_t s : callers[reached]) {
         for (const GrammarCall& call : state_calls_[s]) {
-          if (IsProductive(call)) mark(s);
+          if (productive_[s] || !IsProductive(call)) continue;
+          queue.push(
+              {std::max(out_->depth_needed_[call.callee] + 1, out_->depth_needed_[call.resume]),
+               s});
         }
       }
     }
@@ -313,7 +319,6 @@ class AutomatonBuilder {
   RuleId rule_now_ = 0;
   std::vector<RuleId> state_rule_;  // by state
   std::vector<int32_t> rule_state_;
-  std::vector<bool> dead_rule_;
   std::vector<std::vector<GrammarCall>> state_calls_;
   std::vector<bool> productive_;
 };

@@ -167,9 +167,10 @@ class EbnfParser {
     const size_t begin = at_;
     ASSIGN_OR_RETURN(ExprId item, Atom(nesting));
     // Blanks do not end an item: GBNF allows none before a quantifier, W3C neither.
-    while (More()) {
+    for (int num_quantifiers = 0; More(); ++num_quantifiers) {
       int64_t min = 0, max = Expr::kUnbounded;
       const size_t offset = at_;
+      if (num_quantifiers > 3) return Error(offset, "too many quantifiers in a row");
       if (Take("*")) {
       } else if (Take("+")) {
         min = 1;

@@ -48,7 +48,7 @@ struct GrammarLimits {
   int64_t expressions_max = 200'000;   // nodes of the parsed grammar
   int64_t nfa_states_max = 400'000;    // after repetitions are written out
   int64_t dfa_states_max = 60'000;     // after determinisation, of all rules together
-  int64_t steps_max = 30'000'000;      // units of work of the determinisation
+  int64_t steps_max = 20'000'000;      // units of work of the determinisation
   int32_t source_nesting_max = 64;     // brackets in a regex or EBNF, levels of a schema
   int32_t call_depth_max = 200;        // nested calls at run time, hence of nested JSON values
   int64_t mask_bytes_max = 64 << 20;   // memory for token masks; beyond it they are not kept

@@ -50,6 +50,8 @@ class GrammarAutomaton {
   }
   // The only byte that can follow in the rule itself, or -1: none, or several.
   int32_t OnlyByte(int32_t state) const { return only_byte_[state]; }
+  // Calls that must be open at once, at least, for the rule to end from here.
+  int32_t DepthNeeded(int32_t state) const { return depth_needed_[state]; }
   // States of one class allow the same tokens: no text of a token's length tells them apart.
   int32_t MaskClass(int32_t state) const { return mask_class_[state]; }
   int64_t num_mask_classes() const { return num_mask_classes_; }
@@ -68,6 +70,7 @@ class GrammarAutomaton {
   std::vector<GrammarCall> calls_;
   std::vector<int32_t> call_begin_;  // [num_states + 1]
   std::vector<int16_t> only_byte_;
+  std::vector<int32_t> depth_needed_;
   std::vector<int32_t> mask_class_;
   int64_t num_mask_classes_ = 0;
   int32_t call_depth_max_ = 0;

@@ -12,11 +12,9 @@ namespace oneai::serving {
 namespace {
 
 constexpr size_t kForcedBytesMax = 4096;
-// Bound of one walk over the whole trie, in items stepped: some tens of milliseconds. Only grammars
-// with very many readings of one text reach it, and then allow less than they could.
-constexpr int64_t kWalkItemsMax = 8'000'000;
-// With more items than this, masks come from the walk, which drops exactly what Accept drops.
-constexpr size_t kCachedItemsMax = kStackItemsMax / 8;
+// Bound of the work of one walk over the whole trie: some tens of milliseconds. Only grammars with
+// very many readings of one text reach it, and then allow less than they could.
+constexpr int64_t kWalkWorkMax = 1'000'000;
 
 void AllowToken(int32_t token, absl::Span<uint64_t> allowed) {
   allowed[token / 64] |= uint64_t{1} << (token % 64);
@@ -111,26 +109,32 @@ void GrammarMatcher::FillMask(absl::Span<uint64_t> allowed) {
 // False when the masks of states would allow more than Accept does.
 bool GrammarMatcher::FillFromCache(absl::Span<uint64_t> allowed) {
   const GrammarAutomaton& automaton = grammar_->automaton();
-  if (now_.size() > kCachedItemsMax) return false;
+  int64_t num_items = 0, step_work = 0;  // that Accept may have at once
   for (const StackItem& item : now_) {
     if (item.state == StackItem::kEnded) continue;
     std::unique_ptr<StateMask> own;
     const StateMask* mask = grammar_->masks().Get(item.state, own);
-    if (mask->is_partial || arena_.depth(item.stack) + mask->depth_max > automaton.call_depth_max())
+    num_items += mask->items_max;
+    step_work += mask->step_work_max;
+    if (mask->is_partial || num_items > kStackItemsMax || step_work > kStepWorkMax ||
+        arena_.depth(item.stack) + mask->depth_max > automaton.call_depth_max())
       return false;
     for (size_t w = 0; w < mask->allowed_bits.size(); ++w) allowed[w] |= mask->allowed_bits[w];
     for (int32_t t : mask->allowed_ids) AllowToken(t, allowed);
-    if (item.stack != 0 && !mask->suffixes.empty() && !AllowSuffixes(*mask, item.stack, allowed))
-      return false;
+    if (item.stack == 0 || mask->suffixes.empty()) continue;
+    StackSimulation simulation(automaton, arena_);
+    AllowSuffixes(*mask, item.stack, simulation, allowed);
+    num_items += simulation.items_max();
+    step_work += simulation.step_work_max();
+    if (simulation.dropped()) return false;
   }
-  return true;
+  return num_items <= kStackItemsMax && step_work <= kStepWorkMax;
 }
 
 // Reads what is left of the tokens that leave the rule of `stack`'s top, in their order, so that
-// what they share is read once. False when ways of reading were dropped.
-bool GrammarMatcher::AllowSuffixes(const StateMask& mask, int32_t stack,
-                                   absl::Span<uint64_t> allowed) {
-  StackSimulation simulation(grammar_->automaton(), arena_);
+// what they share is read once.
+void GrammarMatcher::AllowSuffixes(const StateMask& mask, int32_t stack,
+                                   StackSimulation& simulation, absl::Span<uint64_t> allowed) {
   const int64_t num_nodes = arena_.num_nodes();
   scratch_.clear();
   simulation.Enter(arena_.resume(stack), arena_.below(stack), scratch_, 0);
@@ -154,7 +158,6 @@ bool GrammarMatcher::AllowSuffixes(const StateMask& mask, int32_t stack,
       AllowToken(mask.suffix_tokens[i], allowed);
   }
   arena_.Truncate(num_nodes);
-  return !simulation.dropped();
 }
 
 // Reads every token from where the text stands, sharing common beginnings.
@@ -165,19 +168,17 @@ void GrammarMatcher::FillByWalk(absl::Span<uint64_t> allowed) {
   const int64_t num_nodes = arena_.num_nodes();
   scratch_.assign(now_.begin(), now_.end());
   depth_begin_.assign({0, scratch_.size()});
-  int64_t items_left = kWalkItemsMax;
   for (int32_t i = 0; i < static_cast<int32_t>(trie.size());) {
     const TokenVocabulary::Node& node = trie[i];
     depth_begin_.resize(node.depth + 1);
     scratch_.resize(depth_begin_.back());
     const size_t from = depth_begin_[node.depth - 1], to = scratch_.size();
     // Past the bound only tokens of one byte are looked at, of which there is always one.
-    if (items_left < 0 && node.depth > 1) {
+    if (simulation.work() > kWalkWorkMax && node.depth > 1) {
       i = node.skip;
       continue;
     }
     simulation.Step(from, to, node.byte, scratch_);
-    items_left -= static_cast<int64_t>((to - from) * (1 + scratch_.size() - to));
     if (scratch_.size() == to) {
       i = node.skip;
       continue;

@@ -74,7 +74,8 @@ class GrammarMatcher {
     bool finished;
   };
   bool FillFromCache(absl::Span<uint64_t> allowed);
-  bool AllowSuffixes(const StateMask& mask, int32_t stack, absl::Span<uint64_t> allowed);
+  void AllowSuffixes(const StateMask& mask, int32_t stack, StackSimulation& simulation,
+                     absl::Span<uint64_t> allowed);
   void FillByWalk(absl::Span<uint64_t> allowed);
   void PushSnapshot();
 

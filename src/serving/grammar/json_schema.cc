@@ -31,6 +31,9 @@ using models::OrderedJson;
 constexpr int64_t kUnbounded = Expr::kUnbounded;
 constexpr int64_t kCountMax = 1'000'000'000;
 constexpr int64_t kMergedValuesMax = 500'000;
+// Expressions are read recursively, and these nest with the number.
+constexpr size_t kPrefixItemsMax = 500;
+constexpr size_t kExcludedNameBytesMax = 256;
 
 constexpr absl::string_view kObjectKeywords[] = {"properties", "required", "additionalProperties"};
 constexpr absl::string_view kArrayKeywords[] = {"items", "prefixItems", "minItems", "maxItems"};
@@ -407,7 +410,9 @@ class SchemaCompiler {
     std::vector<ExprId> items;
     if (s.contains("prefixItems")) {
       const OrderedJson& prefix = s["prefixItems"];
-      if (!prefix.is_array()) return Error(path, "prefixItems must be a list of schemas");
+      if (!prefix.is_array() || prefix.size() > kPrefixItemsMax)
+        return Error(path, absl::StrCat("prefixItems must be a list of at most ", kPrefixItemsMax,
+                                        " schemas"));
       for (size_t i = 0; i < prefix.size(); ++i) {
         ASSIGN_OR_RETURN(const ExprId item,
                          Schema(prefix[i], absl::StrCat(path, "/prefixItems/", i), nesting + 1));
@@ -508,6 +513,12 @@ class SchemaCompiler {
       ASSIGN_OR_RETURN(ExprId value,
                        Schema(additional, path + "/additionalProperties", nesting + 1));
       value = AsRule(value, path + "/additionalProperties");
+      for (const std::string& name : names) {
+        if (name.size() > kExcludedNameBytesMax)
+          return Error(path, absl::StrCat("beside additionalProperties, names of properties have "
+                                          "at most ",
+                                          kExcludedNameBytesMax, " bytes"));
+      }
       const ExprId member = pool().Concat({json_.StringExcept(names), json_.Colon(), value});
       members.push_back(pool().Concat(
           {member, pool().Repeat(pool().Concat({json_.Comma(), member}), 0, kUnbounded)}));

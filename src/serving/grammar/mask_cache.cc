@@ -8,7 +8,9 @@ namespace oneai::serving {
 namespace {
 
 // Tokens that leave their rule, with the length of what was read until then.
-constexpr size_t kLeavingMax = 1 << 20;
+constexpr size_t kLeavingMax = 1 << 17;
+// Bound of one walk; a grammar has to be very ambiguous to need more.
+constexpr int64_t kWalkWorkMax = 8'000'000;
 
 struct Leaving {
   absl::string_view suffix;
@@ -37,7 +39,7 @@ class MaskWalk {
     const int32_t end = static_cast<int32_t>(trie.size());
     int64_t num_steps = 0;
     int32_t dead_until = 0;  // nodes before it cannot be read within the rule
-    for (int32_t i = 0; i < end; ++num_steps) {
+    for (int32_t i = 0; i < end && !is_partial(); ++num_steps) {
       const TokenVocabulary::Node& node = trie[i];
       while (!ends_.empty() && ends_.back() >= node.depth) ends_.pop_back();
       bool readable = i >= dead_until;
@@ -60,11 +62,14 @@ class MaskWalk {
       if (readable && ended_) ends_.push_back(node.depth);
       ++i;
     }
-    return num_steps;
+    return num_steps + simulation_.work();
   }
 
-  bool is_partial() const { return simulation_.dropped() || leaving_.size() >= kLeavingMax; }
-  int32_t depth_max() const { return depth_max_; }
+  bool is_partial() const {
+    return simulation_.dropped() || leaving_.size() >= kLeavingMax ||
+           simulation_.work() > kWalkWorkMax;
+  }
+  const StackSimulation& simulation() const { return simulation_; }
   std::vector<int32_t>& allowed() { return allowed_; }
   std::vector<Leaving>& leaving() { return leaving_; }
 
@@ -77,8 +82,6 @@ class MaskWalk {
     simulation_.Step(begin_[depth - 1], begin_[depth], node.byte, items_);
     begin_[depth + 1] = items_.size();
     num_nodes_[depth] = arena_.num_nodes();
-    for (int64_t n = num_nodes_[depth - 1]; n < num_nodes_[depth]; ++n)
-      depth_max_ = std::max(depth_max_, arena_.depth(static_cast<int32_t>(n)));
     ended_ = std::find(items_.begin() + begin_[depth], items_.end(),
                        StackItem{StackItem::kEnded, 0}) != items_.end();
     return items_.size() > begin_[depth];
@@ -91,7 +94,6 @@ class MaskWalk {
   std::vector<size_t> begin_;       // [depth + 2]
   std::vector<int64_t> num_nodes_;  // of the arena, after depth
   bool ended_ = false;
-  int32_t depth_max_ = 0;
   std::vector<int32_t> ends_;  // depths above the current node at which the rule can end
   std::vector<int32_t> allowed_;
   std::vector<Leaving> leaving_;
@@ -141,7 +143,9 @@ std::unique_ptr<StateMask> MaskCache::Compute(int32_t state, int64_t& num_steps)
   num_steps = walk.Run();
   auto mask = std::make_unique<StateMask>();
   mask->is_partial = walk.is_partial();
-  mask->depth_max = walk.depth_max();
+  mask->depth_max = walk.simulation().depth_max();
+  mask->items_max = walk.simulation().items_max();
+  mask->step_work_max = walk.simulation().step_work_max();
   if (mask->is_partial) return mask;
   const size_t num_words = vocabulary_.num_mask_words();
   if (walk.allowed().size() > num_words * 2) {

@@ -38,6 +38,8 @@ struct StateMask {
   std::vector<int32_t> suffix_tokens;
 
   int32_t depth_max = 0;  // calls that were open at once while a token was read
+  int64_t items_max = 0;  // and items, and work of one byte (StackSimulation)
+  int64_t step_work_max = 0;
   // Some way of reading was dropped, or there are too many suffixes: not to be used.
   bool is_partial = false;
 

@@ -100,6 +100,10 @@ class SyntaxParser {
 
   std::optional<int64_t> Number() {
     const size_t begin = at_;
+    // RE2 reads {007} as ordinary characters.
+    if (options_.dialect == Dialect::kRe2 && absl::StartsWith(text_.substr(at_), "0") &&
+        at_ + 1 < text_.size() && absl::ascii_isdigit(text_[at_ + 1]))
+      return std::nullopt;
     int64_t value = 0;
     for (; More() && absl::ascii_isdigit(text_[at_]); ++at_)
       value = std::min(kCountMax, value * 10 + (text_[at_] - '0'));

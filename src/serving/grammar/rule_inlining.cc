@@ -33,9 +33,9 @@ class Planner {
 
   RulePlan Plan() {
     FindRules();
-    FindNullable();
     // A rule's size needs those of its callees: in this order they are known.
-    std::vector<RuleId> order = CalleesFirst();
+    const std::vector<RuleId> order = CalleesFirst();
+    FindNullable(order);
     for (RuleId r : order) {
       const Rule& rule = pool_.rule(r);
       const int64_t states = Size(rule.body);
@@ -92,12 +92,12 @@ class Planner {
     }
   }
 
-  void FindNullable() {
+  void FindNullable(const std::vector<RuleId>& order) {
     for (bool changed = true; changed;) {
       changed = false;
       std::vector<int8_t> known(pool_.num_exprs(), -1);
-      for (RuleId r = 0; r < pool_.num_rules(); ++r) {
-        if (!plan_.reachable[r] || plan_.is_nullable[r]) continue;
+      for (RuleId r : order) {
+        if (plan_.is_nullable[r]) continue;
         if (IsNullable(pool_.rule(r).body, known)) plan_.is_nullable[r] = changed = true;
       }
     }

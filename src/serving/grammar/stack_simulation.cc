@@ -9,9 +9,6 @@ uint64_t Key(int32_t resume, int32_t below) {
   return static_cast<uint64_t>(static_cast<uint32_t>(resume)) << 32 | static_cast<uint32_t>(below);
 }
 
-// Items of one place that are followed while calls and returns are resolved.
-constexpr size_t kSeenMax = 4 * kStackItemsMax;
-
 }  // namespace
 
 int32_t StackArena::Push(int32_t resume, int32_t stack, int32_t depth_max) {
@@ -27,6 +24,12 @@ void StackArena::Truncate(int64_t num_nodes) {
     by_content_.erase(Key(nodes_.back().resume, nodes_.back().below));
     nodes_.pop_back();
   }
+}
+
+bool StackSimulation::IsWithinDepth(int32_t state, int32_t stack) {
+  const int32_t depth = arena_.depth(stack) + automaton_.DepthNeeded(state);
+  depth_max_ = std::max(depth_max_, depth);
+  return depth <= automaton_.call_depth_max();
 }
 
 void StackSimulation::Enter(int32_t state, int32_t stack, std::vector<StackItem>& out,
@@ -45,7 +48,7 @@ void StackSimulation::Enter(int32_t state, int32_t stack, std::vector<StackItem>
     const StackItem item = pending_.back();
     pending_.pop_back();
     if (std::find(seen_.begin(), seen_.end(), item) != seen_.end()) continue;
-    if (seen_.size() >= kSeenMax) {
+    if (++step_work_ > kStepWorkMax) {
       dropped_ = true;
       return;
     }
@@ -60,11 +63,12 @@ void StackSimulation::Enter(int32_t state, int32_t stack, std::vector<StackItem>
     }
     for (const GrammarCall& call : automaton_.Calls(item.state)) {
       // Who has nothing left to do need not be returned to: right recursion then needs no stack.
+      const bool is_tail = automaton_.IsExit(call.resume);
       const int32_t callee_stack =
-          automaton_.IsExit(call.resume)
-              ? item.stack
-              : arena_.Push(call.resume, item.stack, automaton_.call_depth_max());
-      if (callee_stack < 0) {
+          is_tail ? item.stack : arena_.Push(call.resume, item.stack, automaton_.call_depth_max());
+      // Whatever is followed can be finished within the allowed depth: no dead ends.
+      if (callee_stack < 0 || !IsWithinDepth(call.callee, callee_stack) ||
+          !IsWithinDepth(call.resume, item.stack)) {
         dropped_ = true;
         continue;
       }
@@ -75,17 +79,24 @@ void StackSimulation::Enter(int32_t state, int32_t stack, std::vector<StackItem>
 
 void StackSimulation::Step(size_t from, size_t to, uint8_t byte, std::vector<StackItem>& out) {
   const size_t begin = out.size();
+  step_work_ = 0;
   for (size_t i = from; i < to; ++i) {
     const StackItem item = out[i];
     if (item.state == StackItem::kEnded) continue;
+    ++work_;
     const int32_t next = automaton_.Next(item.state, byte);
     if (next == GrammarAutomaton::kNoState) continue;
-    if (out.size() == begin && automaton_.IsPlain(next)) {
+    if (!IsWithinDepth(next, item.stack)) {
+      dropped_ = true;
+    } else if (out.size() == begin && automaton_.IsPlain(next)) {
       out.push_back({next, item.stack});
     } else {
       Enter(next, item.stack, out, begin);
     }
   }
+  work_ += step_work_;
+  step_work_max_ = std::max(step_work_max_, step_work_);
+  items_max_ = std::max(items_max_, static_cast<int64_t>(out.size() - begin));
 }
 
 }  // namespace oneai::serving

@@ -15,6 +15,8 @@ namespace oneai::serving {
 // Ways to read a text that are followed at once. An ambiguous grammar can have more; those beyond
 // are dropped, so that the grammar then allows less than it says, never more.
 inline constexpr int64_t kStackItemsMax = 128;
+// Calls and returns that are followed for one byte, likewise.
+inline constexpr int64_t kStepWorkMax = 1024;
 
 struct StackItem {
   int32_t state;  // kEnded: the outermost rule has ended
@@ -63,14 +65,27 @@ class StackSimulation {
   // are too many.
   void Step(size_t from, size_t to, uint8_t byte, std::vector<StackItem>& items);
 
-  // Items were dropped since construction: see kStackItemsMax and GrammarLimits::call_depth_max.
+  // Items were dropped since construction: see kStackItemsMax, kStepWorkMax and
+  // GrammarLimits::call_depth_max.
   bool dropped() const { return dropped_; }
+  // Work since construction in calls, returns and bytes read, and the most for one byte; the most
+  // items after one byte.
+  int64_t work() const { return work_; }
+  int64_t step_work_max() const { return step_work_max_; }
+  int64_t items_max() const { return items_max_; }
+  // The deepest stack that was followed, with what its items need to end.
+  int32_t depth_max() const { return depth_max_; }
 
  private:
   const GrammarAutomaton& automaton_;
   StackArena& arena_;
   std::vector<StackItem> pending_, seen_;
+  // The item can be finished within the allowed depth; notes that it was followed.
+  bool IsWithinDepth(int32_t state, int32_t stack);
+
   bool dropped_ = false;
+  int32_t depth_max_ = 0;
+  int64_t work_ = 0, step_work_ = 0, step_work_max_ = 0, items_max_ = 0;
 };
 
 }  // namespace oneai::serving

@@ -108,6 +108,26 @@ TEST(EbnfTest, AmbiguityIsBounded) {
   }
 }
 
+// Near the bound on nesting only what can still be closed is allowed.
+TEST(EbnfTest, TheBoundOnNestingIsNoDeadEnd) {
+  GrammarLimits limits;
+  limits.call_depth_max = 7;
+  ASSERT_OK_AND_ASSIGN(
+      const auto grammar,
+      CompileKind(
+          GrammarSpec::Kind::kEbnf,
+          "root ::= s\ns ::= \"(\" t \")\" | \"x\"\nt ::= \"[\" u \"]\"\nu ::= \"{\" s \"}\" u?",
+          JsonWhitespace::kCompact, limits));
+  std::mt19937_64 random(4);
+  int num_ended = 0;
+  for (int i = 0; i < 100; ++i) num_ended += !RandomText(grammar, random, 10).empty();
+  EXPECT_GT(num_ended, 5);
+  EXPECT_THAT(CompileKind(GrammarSpec::Kind::kEbnf,
+                          "root ::= a \"x\"\na ::= \"(\" b \")\"\nb ::= \"x\" [^a]*",
+                          JsonWhitespace::kCompact, {.call_depth_max = 0}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("nests more than 0 deep")));
+}
+
 TEST(EbnfTest, RefusesWithTheOffset) {
   const std::pair<const char*, const char*> cases[] = {
       {"", "there is no rule 'root'"},
@@ -121,6 +141,7 @@ TEST(EbnfTest, RefusesWithTheOffset) {
       {"root ::= [z-a]", "wrong order"},
       {"root ::= \"x\"{3,1}", "wrong order"},
       {"root ::= \"\\q\"", "unknown escape"},
+      {"root ::= \"a\"?????", "too many quantifiers"},
       {"root ::= (= \"x\")", "look-ahead"},
       {"root ::= a\na ::= b \"x\" | \"y\"\nb ::= a \"z\" | \"w\"", "left recursion"},
       {"root ::= root", "matches no text"},

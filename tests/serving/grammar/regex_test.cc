@@ -37,6 +37,7 @@ const char* const kExpressions[] = {
     "x{3}",
     "a{,x}",
     "a{b",
+    "ab{00}",
     "\\W\\D\\S",
     "((((a)*b)*c)*d)*",
     "\\pL\\p{Greek}?",
