@@ -1,5 +1,5 @@
-// Tokens per second of serving steps, prefill and batched decode, for a model of the shape of
-// Qwen3-0.6B (random weights) and for the demo's.
+// Tokens per second of serving steps, prefill and batched decode, for models of published shapes
+// (random weights) and for the demo's.
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -7,6 +7,7 @@
 #include <random>
 
 #include "benchmark/benchmark.h"
+#include "models/config/published.h"
 #include "models/qwen/weights.h"
 #include "models/runtime/cpu_model.h"
 #include "models/safetensors/checkpoint_writer.h"
@@ -16,17 +17,22 @@ namespace {
 
 constexpr int64_t kBlockTokens = 16;
 
-ModelConfig Config(bool demo_sized) {
-  ModelConfig config;
-  config.vocab_size = demo_sized ? 2048 : 151936;
-  config.hidden_size = demo_sized ? 256 : 1024;
-  config.intermediate_size = demo_sized ? 768 : 3072;
-  config.num_layers = demo_sized ? 6 : 28;
-  config.num_heads = demo_sized ? 8 : 16;
-  config.num_kv_heads = demo_sized ? 4 : 8;
-  config.head_dim = demo_sized ? 32 : 128;
-  config.qk_norm = true;
-  config.tie_word_embeddings = true;
+// What `model` stands for: 0 Qwen3-0.6B; 1 the demo's model; 2 two layers of Qwen3-30B-A3B with a
+// small vocabulary, which is what its experts cost.
+ModelConfig Config(int64_t model) {
+  ModelConfig config = *PublishedConfig(model == 2 ? "qwen3-30b-a3b" : "qwen3-0.6b");
+  if (model == 1) {
+    config.vocab_size = 2048;
+    config.hidden_size = 256;
+    config.intermediate_size = 768;
+    config.num_layers = 6;
+    config.num_heads = 8;
+    config.num_kv_heads = 4;
+    config.head_dim = 32;
+  } else if (model == 2) {
+    config.vocab_size = 8192;
+    config.num_layers = 2;
+  }
   config.layer_types.assign(config.num_layers, LayerType::kFullAttention);
   return config;
 }
@@ -40,7 +46,7 @@ std::unique_ptr<CpuModel> MakeModel(const ModelConfig& config) {
     specs.push_back({weight.name, DType::kBF16, weight.shape});
   }
   std::unique_ptr<CheckpointWriter> writer = *CheckpointWriter::Create(folder, specs);
-  std::mt19937 random(1);
+  std::minstd_rand random(1);
   std::vector<uint16_t> values;
   for (const TensorSpec& spec : specs) {
     values.resize(static_cast<size_t>(*TensorBytes(spec)) / 2);
@@ -58,7 +64,7 @@ std::unique_ptr<CpuModel> MakeModel(const ModelConfig& config) {
 
 void RunSteps(benchmark::State& state, int64_t num_sequences, int64_t chunk_tokens,
               int64_t context) {
-  const std::unique_ptr<CpuModel> model = MakeModel(Config(state.range(0) == 1));
+  const std::unique_ptr<CpuModel> model = MakeModel(Config(state.range(0)));
   const int64_t blocks = (context + chunk_tokens + kBlockTokens - 1) / kBlockTokens;
   PagedKvCache cache = *PagedKvCache::Create(model->config(), blocks * num_sequences, kBlockTokens,
                                              ComputeDtype::kBf16);
@@ -70,8 +76,7 @@ void RunSteps(benchmark::State& state, int64_t num_sequences, int64_t chunk_toke
   std::iota(tokens.begin(), tokens.end(), 1);
   std::vector<SequenceChunk> chunks;
   for (int64_t s = 0; s < num_sequences; ++s) {
-    chunks.push_back({tokens, context, absl::MakeConstSpan(table).subspan(s * blocks, blocks),
-                      1});
+    chunks.push_back({tokens, context, absl::MakeConstSpan(table).subspan(s * blocks, blocks), 1});
   }
   std::vector<float> logits;
   for (auto _ : state) {
@@ -86,20 +91,23 @@ void RunSteps(benchmark::State& state, int64_t num_sequences, int64_t chunk_toke
 
 void BM_Prefill(benchmark::State& state) { RunSteps(state, 1, state.range(1), 0); }
 BENCHMARK(BM_Prefill)
-    ->ArgNames({"demo", "tokens"})
+    ->ArgNames({"model", "tokens"})
     ->Args({1, 256})
     ->Args({0, 512})
+    ->Args({2, 512})
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 
 void BM_Decode(benchmark::State& state) { RunSteps(state, state.range(1), 1, state.range(2)); }
 BENCHMARK(BM_Decode)
-    ->ArgNames({"demo", "sequences", "context"})
+    ->ArgNames({"model", "sequences", "context"})
     ->Args({1, 1, 128})
     ->Args({1, 16, 128})
     ->Args({0, 1, 128})
     ->Args({0, 16, 128})
     ->Args({0, 1, 2048})
+    ->Args({2, 1, 128})
+    ->Args({2, 16, 128})
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 

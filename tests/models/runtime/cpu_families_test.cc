@@ -18,46 +18,14 @@ namespace {
 using ::oneai::testing::FreshFolder;
 using ::oneai::testing::SpecsOf;
 using ::oneai::testing::StatusIs;
-using ::oneai::testing::TinyQwen2;
+using ::oneai::testing::TinyLlama;
+using ::oneai::testing::TinyMoe;
+using ::oneai::testing::TinyQwen1;
 using ::oneai::testing::TinyQwen3;
 using ::oneai::testing::WriteTensors;
 using ::testing::HasSubstr;
 
 constexpr int64_t kBlockTokens = 4, kLength = 37, kBlocks = 60;
-
-ModelConfig TinyMoe() {
-  ModelConfig config = TinyQwen2();
-  config.family = ModelFamily::kQwen2Moe;
-  config.sliding_window = 0;
-  config.layer_types.assign(3, LayerType::kFullAttention);
-  config.moe.num_experts = 5;
-  config.moe.experts_per_token = 2;
-  config.moe.expert_size = 23;
-  config.moe.shared_expert_size = 19;
-  config.moe.dense_layers = {1};
-  return config;
-}
-
-ModelConfig TinyQwen1() {
-  ModelConfig config = TinyQwen2();
-  config.family = ModelFamily::kQwen;
-  config.sliding_window = 0;
-  config.layer_types.assign(3, LayerType::kFullAttention);
-  config.num_kv_heads = config.num_heads;
-  config.trained_positions = 16;
-  config.rope.dynamic_ntk = config.log_n_attention = true;
-  return config;
-}
-
-ModelConfig TinyLlama() {
-  ModelConfig config = TinyQwen3();
-  config.family = ModelFamily::kLlama;
-  config.qk_norm = false;
-  config.rope.scaling = RopeScaling::kLlama3;
-  config.rope.llama3_factor = 8;
-  config.rope.llama3_original_positions = 32;
-  return config;
-}
 
 struct Subject {
   const char* name;
@@ -150,7 +118,7 @@ TEST_P(CpuFamilyTest, ASteadyWorkloadDoesNotAllocate) {
   EXPECT_EQ(output.hidden.size(), static_cast<size_t>(model->config().hidden_size));
 }
 
-constexpr CpuModelOptions kFloat = {.dtype = ComputeDtype::kF32};
+const CpuModelOptions kFloat = {.dtype = ComputeDtype::kF32};
 INSTANTIATE_TEST_SUITE_P(
     Families, CpuFamilyTest,
     ::testing::Values(Subject{"moe_f32", TinyMoe, kFloat}, Subject{"moe_bf16", TinyMoe, {}},

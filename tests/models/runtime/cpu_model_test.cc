@@ -113,9 +113,8 @@ TEST(CpuModelTest, RowsFollowTheChunksThatAskForThem) {
                        PagedKvCache::Create(config, 12, kBlockTokens, ComputeDtype::kF32));
   const std::vector<int32_t> tokens = SomeTokens(6, 1, config), first = {0, 1}, second = {2, 3},
                              third = {4, 5};
-  const std::vector<SequenceChunk> chunks = {{tokens, 0, first, kAllRows},
-                                             {tokens, 0, second, 0},
-                                             {tokens, 0, third, 1}};
+  const std::vector<SequenceChunk> chunks = {
+      {tokens, 0, first, kAllRows}, {tokens, 0, second, 0}, {tokens, 0, third, 1}};
   std::vector<float> logits;
   ASSERT_OK(model->Forward(chunks, cache, logits));
   ASSERT_EQ(logits.size(), static_cast<size_t>(7 * config.vocab_size));

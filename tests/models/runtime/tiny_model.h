@@ -49,6 +49,42 @@ inline models::ModelConfig TinyQwen2() {
   return config;
 }
 
+// Experts, a shared one, and a dense layer between sparse ones.
+inline models::ModelConfig TinyMoe() {
+  models::ModelConfig config = TinyQwen2();
+  config.family = models::ModelFamily::kQwen2Moe;
+  config.sliding_window = 0;
+  config.layer_types.assign(3, models::LayerType::kFullAttention);
+  config.moe.num_experts = 5;
+  config.moe.experts_per_token = 2;
+  config.moe.expert_size = 23;
+  config.moe.shared_expert_size = 19;
+  config.moe.dense_layers = {1};
+  return config;
+}
+
+// Prompts of more than 16 tokens change its angles and its queries.
+inline models::ModelConfig TinyQwen1() {
+  models::ModelConfig config = TinyQwen2();
+  config.family = models::ModelFamily::kQwen;
+  config.sliding_window = 0;
+  config.layer_types.assign(3, models::LayerType::kFullAttention);
+  config.num_kv_heads = config.num_heads;
+  config.trained_positions = 16;
+  config.rope.dynamic_ntk = config.log_n_attention = true;
+  return config;
+}
+
+inline models::ModelConfig TinyLlama() {
+  models::ModelConfig config = TinyQwen3();
+  config.family = models::ModelFamily::kLlama;
+  config.qk_norm = false;
+  config.rope.scaling = models::RopeScaling::kLlama3;
+  config.rope.llama3_factor = 8;
+  config.rope.llama3_original_positions = 32;
+  return config;
+}
+
 // An empty folder of this test's own.
 inline std::filesystem::path FreshFolder(const std::string& name) {
   const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();

@@ -14,6 +14,21 @@ using ::oneai::testing::TinyQwen2;
 using ::oneai::testing::TinyQwen3;
 using ::testing::HasSubstr;
 
+ModelConfig TinyOf(ModelFamily family) {
+  switch (family) {
+    case ModelFamily::kQwen2:
+      return TinyQwen2();
+    case ModelFamily::kQwen2Moe:
+      return oneai::testing::TinyMoe();
+    case ModelFamily::kQwen:
+      return oneai::testing::TinyQwen1();
+    case ModelFamily::kLlama:
+      return oneai::testing::TinyLlama();
+    default:
+      return TinyQwen3();
+  }
+}
+
 // Fresh weights are nearly linear; this makes every part of the model matter.
 TorchWeights LivelyWeights(const ModelConfig& config) {
   absl::StatusOr<TorchWeights> weights = InitWeights(config, 11);
@@ -53,7 +68,7 @@ TEST(InitWeightsTest, StartsNormsAtOneAndBiasesAtZero) {
 
 class TrainAndServeTest : public ::testing::TestWithParam<ModelFamily> {
  protected:
-  ModelConfig config_ = GetParam() == ModelFamily::kQwen2 ? TinyQwen2() : TinyQwen3();
+  ModelConfig config_ = TinyOf(GetParam());
 };
 
 TEST_P(TrainAndServeTest, WhatIsTrainedIsWhatIsServed) {
@@ -70,8 +85,9 @@ TEST_P(TrainAndServeTest, WhatIsTrainedIsWhatIsServed) {
   std::vector<float> ours;
   ASSERT_OK(served->Forward({&chunk, 1}, cache, ours));
   const torch::NoGradGuard no_grad;
-  const torch::Tensor theirs =
-      Logits(weights, MakeTorchBatch(torch::tensor(ids, torch::kInt64), {0, 45}), torch::kFloat32);
+  TorchBatch batch = MakeTorchBatch(torch::tensor(ids, torch::kInt64), {0, 45});
+  batch.use = TorchUse::kInference;
+  const torch::Tensor theirs = Logits(weights, batch, torch::kFloat32);
   const torch::Tensor difference = torch::from_blob(ours.data(), theirs.sizes()) - theirs;
   EXPECT_LT(difference.abs().max().item<double>(), 1e-4 * theirs.std().item<double>());
 }
@@ -103,7 +119,9 @@ TEST_P(TrainAndServeTest, LossFallsAndRepeatsBitForBit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, TrainAndServeTest,
-                         ::testing::Values(ModelFamily::kQwen2, ModelFamily::kQwen3));
+                         ::testing::Values(ModelFamily::kQwen2, ModelFamily::kQwen3,
+                                           ModelFamily::kQwen2Moe, ModelFamily::kQwen,
+                                           ModelFamily::kLlama));
 
 TEST(SaveTorchWeightsTest, RoundTripsThroughBf16) {
   const TorchWeights weights = LivelyWeights(TinyQwen2());
