@@ -61,7 +61,13 @@ absl::Status Trainer::AccumulateMicroBatch(int64_t first_sample, double& loss_su
                    settings_.bf16 ? torch::kBFloat16 : torch::kFloat32);
   // The gradient of the sum; the division by the global number of targets comes after the
   // reduction, when that number is known.
-  loss.sum.backward();
+  torch::Tensor objective = loss.sum;
+  if (loss.load_balancing.defined()) {
+    // Weighted by targets, so that the division makes it a mean over micro-batches.
+    const double weight = tensors_->weights.config.moe.aux_loss_weight;
+    objective = objective + loss.load_balancing * (weight * static_cast<double>(loss.num_tokens));
+  }
+  objective.backward();
   loss_sum += loss.sum.item<double>();
   num_targets += loss.num_tokens;
   return absl::OkStatus();
