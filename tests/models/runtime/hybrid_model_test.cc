@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -104,15 +104,23 @@ std::vector<int32_t> SomeTokens(int64_t count, int32_t seed) {
   return tokens;
 }
 
-class HybridModelTest : public ::testing::TestWithParam<ComputeDtype> {
+struct Arithmetic {
+  ComputeDtype dtype;
+  std::optional<kernels::WeightFormat> weights;
+};
+
+class HybridModelTest : public ::testing::TestWithParam<Arithmetic> {
  protected:
   CpuModelOptions Options(int num_threads) const {
-    return {.dtype = GetParam(), .num_threads = num_threads};
+    return {.dtype = GetParam().dtype, .num_threads = num_threads, .weights = GetParam().weights};
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Dtypes, HybridModelTest,
-                         ::testing::Values(ComputeDtype::kF32, ComputeDtype::kBf16));
+INSTANTIATE_TEST_SUITE_P(
+    Arithmetics, HybridModelTest,
+    ::testing::Values(Arithmetic{ComputeDtype::kF32, {}}, Arithmetic{ComputeDtype::kBf16, {}},
+                      Arithmetic{ComputeDtype::kBf16, kernels::WeightFormat::kInt8},
+                      Arithmetic{ComputeDtype::kBf16, kernels::WeightFormat::kInt4}));
 
 // Logits of every position of `tokens` in slot 1, in pieces, between two other sequences.
 std::vector<float> LogitsInPieces(Server& server, const std::vector<int32_t>& tokens,
