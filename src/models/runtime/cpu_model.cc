@@ -11,6 +11,7 @@
 #include "kernels/delta_net/delta_rule.h"
 #include "models/qwen/mtp.h"
 #include "models/weights/checkpoint_source.h"
+#include "models/weights/model_files.h"
 #include "models/weights/open_weights.h"
 
 namespace oneai::models {
@@ -77,10 +78,19 @@ absl::Status CheckHybrid(const ModelConfig& config) {
   if (c.key_dim <= kernels::kDeltaKeyDimMax && c.conv_kernel <= kernels::kConvKernelMax) {
     return absl::OkStatus();
   }
-  return absl::UnimplementedError(absl::StrCat(
-      "linear_key_head_dim ", c.key_dim, " or linear_conv_kernel_dim ", c.conv_kernel,
-      " exceeds what the kernels support, ", kernels::kDeltaKeyDimMax, " and ",
-      kernels::kConvKernelMax));
+  return absl::UnimplementedError(
+      absl::StrCat("linear_key_head_dim ", c.key_dim, " or linear_conv_kernel_dim ", c.conv_kernel,
+                   " exceeds what the kernels support, ", kernels::kDeltaKeyDimMax, " and ",
+                   kernels::kConvKernelMax));
+}
+
+// Everything that decides the bytes of packed weights.
+std::string Fingerprint(const std::filesystem::path& folder, const ModelConfig& config,
+                        const CpuModelOptions& options) {
+  return absl::StrCat(DescribeWeightFiles(folder), "\n", ToHfJson(config), "\n",
+                      options.dtype == ComputeDtype::kF32 ? "f32" : "bf16", " ",
+                      options.weights.has_value() ? static_cast<int>(*options.weights) : -1, " ",
+                      options.draft_head ? "with" : "without", " draft head");
 }
 
 }  // namespace
@@ -95,9 +105,11 @@ CpuModel::CpuModel(ModelConfig config, std::shared_ptr<const WeightSource> sourc
 
 absl::StatusOr<std::unique_ptr<CpuModel>> CpuModel::Load(const std::filesystem::path& folder,
                                                          const CpuModelOptions& options) {
-  ASSIGN_OR_RETURN(ModelConfig config, LoadModelConfig(folder));
+  ASSIGN_OR_RETURN(ModelConfig config, LoadModelConfigOf(folder));
   ASSIGN_OR_RETURN(std::shared_ptr<const WeightSource> source, OpenWeights(folder));
-  return Create(std::move(config), std::move(source), options);
+  std::shared_ptr<WeightCache> cache =
+      WeightCache::Open(options.weight_cache, Fingerprint(folder, config, options));
+  return Bind(std::move(config), std::move(source), options, std::move(cache));
 }
 
 absl::StatusOr<std::unique_ptr<CpuModel>> CpuModel::Create(ModelConfig config,
@@ -109,6 +121,13 @@ absl::StatusOr<std::unique_ptr<CpuModel>> CpuModel::Create(ModelConfig config,
 absl::StatusOr<std::unique_ptr<CpuModel>> CpuModel::Create(
     ModelConfig config, std::shared_ptr<const WeightSource> source,
     const CpuModelOptions& options) {
+  return Bind(std::move(config), std::move(source), options, nullptr);
+}
+
+absl::StatusOr<std::unique_ptr<CpuModel>> CpuModel::Bind(ModelConfig config,
+                                                         std::shared_ptr<const WeightSource> source,
+                                                         const CpuModelOptions& options,
+                                                         std::shared_ptr<WeightCache> cache) {
   if (config.head_dim > kernels::kAttentionHeadDimMax) {
     return absl::UnimplementedError(absl::StrCat("head_dim ", config.head_dim,
                                                  " exceeds what the attention kernels support, ",
@@ -120,17 +139,16 @@ absl::StatusOr<std::unique_ptr<CpuModel>> CpuModel::Create(
   auto model =
       std::unique_ptr<CpuModel>(new CpuModel(std::move(config), std::move(source), options));
   const bool exact = options.dtype == ComputeDtype::kF32;
-  ASSIGN_OR_RETURN(model->weights_,
-                   BindCpuWeights(model->config_, *model->source_,
-                                  CpuWeightPolicy::For(format, exact), model->context_));
+  ASSIGN_OR_RETURN(model->weights_, BindCpuWeights(model->config_, *model->source_,
+                                                   CpuWeightPolicy::For(format, exact),
+                                                   model->context_, std::move(cache)));
   model->adapters_ = std::make_unique<AdapterSet>(
       model->config_, model->weights_.sites,
       exact ? WeightFormat::kFloat32 : WeightFormat::kBFloat16, options.adapter_bytes_max);
   return model;
 }
 
-absl::Status CpuModel::CheckStep(absl::Span<const SequenceChunk> chunks,
-                                 const StepMemory& memory) {
+absl::Status CpuModel::CheckStep(absl::Span<const SequenceChunk> chunks, const StepMemory& memory) {
   RETURN_IF_ERROR(CheckCache(memory.cache, config_));
   const bool recurrent = config_.HasLayer(LayerType::kLinearAttention);
   if (recurrent && memory.state == nullptr)
@@ -313,9 +331,9 @@ absl::Status CpuModel::TakeDrafts(absl::Span<const DraftChunk> chunks, const Pag
     RETURN_IF_ERROR(CheckChunk(draft_chunks_.back(), i, config_, cache));
     if (chunk.hidden.size() !=
         chunk.next_tokens.size() * static_cast<size_t>(config_.hidden_size)) {
-      return ChunkError(i, absl::StrCat("has ", chunk.hidden.size(), " hidden elements for ",
-                                        chunk.next_tokens.size(), " tokens of ",
-                                        config_.hidden_size));
+      return ChunkError(i,
+                        absl::StrCat("has ", chunk.hidden.size(), " hidden elements for ",
+                                     chunk.next_tokens.size(), " tokens of ", config_.hidden_size));
     }
     draft_hidden_.insert(draft_hidden_.end(), chunk.hidden.begin(), chunk.hidden.end());
   }
@@ -340,8 +358,7 @@ absl::Status CpuModel::DraftObserved(absl::Span<const DraftChunk> chunks, PagedK
 
 absl::Status CpuModel::Draft(absl::Span<const DraftChunk> chunks, PagedKvCache& cache,
                              StepOutput& output) {
-  return DraftObserved(chunks, cache, output,
-                       [](qwen::Probe, int64_t, const CpuTensor&) {});
+  return DraftObserved(chunks, cache, output, [](qwen::Probe, int64_t, const CpuTensor&) {});
 }
 
 }  // namespace oneai::models

@@ -39,6 +39,9 @@ struct CpuModelOptions {
   // Also loads the multi-token-prediction head, where the file has one: see CpuModel::Draft. Its
   // layer takes memory like the model's others, and a place in every KV block.
   bool draft_head = false;
+  // Where Load keeps packed weights for the next start (models/runtime/weight_cache.h); empty:
+  // nowhere.
+  std::filesystem::path weight_cache;
   int64_t adapter_bytes_max = int64_t{1} << 30;  // of all loaded LoRA adapters together
 };
 
@@ -70,8 +73,8 @@ struct SequenceChunk {
   // slot i the state k - i tokens before the end. A sequence whose last tokens are unsure (drafts)
   // goes on from the slot behind the last one that was right.
   absl::Span<const int32_t> state_snapshots;
-  // The last this many tokens get a row of final-normed hidden state in StepOutput::hidden: 1 for an
-  // embedding, as many as Draft is to read.
+  // The last this many tokens get a row of final-normed hidden state in StepOutput::hidden: 1 for
+  // an embedding, as many as Draft is to read.
   int64_t num_hidden_rows = 0;
 };
 
@@ -96,9 +99,9 @@ using CpuObserver = absl::FunctionRef<void(qwen::Probe probe, int64_t layer, con
 // Thread-compatible: one step at a time. Buffers are reused; a steady workload does not allocate.
 class CpuModel {
  public:
-  // Loads config.json and the weights of `folder`, in any format that OpenWeights reads. Errors:
-  // those of LoadModelConfig, OpenWeights and qwen::MatchCheckpoint; InvalidArgument for options
-  // that do not go together.
+  // Loads configuration and weights of `folder` (or .gguf file), in any format that OpenWeights
+  // reads. Errors: those of LoadModelConfigOf, OpenWeights and qwen::MatchCheckpoint;
+  // InvalidArgument for options that do not go together.
   static absl::StatusOr<std::unique_ptr<CpuModel>> Load(const std::filesystem::path& folder,
                                                         const CpuModelOptions& options);
   // As Load for a config and weights that are open already; keeps them open.
@@ -161,6 +164,10 @@ class CpuModel {
   const CpuOps& ops() const { return ops_; }
 
  private:
+  static absl::StatusOr<std::unique_ptr<CpuModel>> Bind(ModelConfig config,
+                                                        std::shared_ptr<const WeightSource> source,
+                                                        const CpuModelOptions& options,
+                                                        std::shared_ptr<WeightCache> cache);
   CpuModel(ModelConfig config, std::shared_ptr<const WeightSource> source,
            const CpuModelOptions& options);
   absl::Status CheckStep(absl::Span<const SequenceChunk> chunks, const StepMemory& memory);

@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -67,9 +68,9 @@ class PackingSource {
   // As codes where they are stored so, else as `format`.
   absl::StatusOr<CpuOps::Linear> Pack(const qwen::RowParts& parts, WeightFormat format,
                                       Loaded& loaded);
-  // Registers a packed matrix as a site.
+  // Packs a matrix, unless the cache has it, and registers it as a site.
   absl::StatusOr<CpuOps::Linear> Finish(const qwen::RowParts& parts,
-                                        absl::StatusOr<PackedMatrix> packed);
+                                        absl::FunctionRef<absl::StatusOr<PackedMatrix>()> pack);
   absl::StatusOr<PackedMatrix> PackDense(const qwen::RowParts& parts, WeightFormat format,
                                          Loaded& loaded);
   absl::StatusOr<PackedMatrix> PackCodes(const qwen::RowParts& parts, Loaded& loaded);
@@ -133,10 +134,11 @@ absl::StatusOr<CpuOps::Linear> PackingSource::Stacked(const qwen::RowParts& part
   Loaded loaded;
   // DeltaNet's b and a are narrow and steer the recurrence.
   const bool is_narrow = absl::StrContains(parts[0].name, "in_proj_b");
+  const auto pack_narrow = [&] {
+    return PackDense(parts, AtLeast(WeightFormat::kBFloat16), loaded);
+  };
   ASSIGN_OR_RETURN(CpuOps::Linear linear,
-                   is_narrow
-                       ? Finish(parts, PackDense(parts, AtLeast(WeightFormat::kBFloat16), loaded))
-                       : Pack(parts, policy_.layers, loaded));
+                   is_narrow ? Finish(parts, pack_narrow) : Pack(parts, policy_.layers, loaded));
   for (const qwen::RowPart& part : bias) {
     ASSIGN_OR_RETURN(const std::vector<float> whole, Vector(part.name));
     linear.bias.insert(linear.bias.end(), whole.begin() + part.begin,
@@ -147,7 +149,7 @@ absl::StatusOr<CpuOps::Linear> PackingSource::Stacked(const qwen::RowParts& part
 
 absl::StatusOr<CpuOps::Linear> PackingSource::Router(const qwen::RowParts& parts) {
   Loaded loaded;
-  return Finish(parts, PackDense(parts, WeightFormat::kFloat32, loaded));
+  return Finish(parts, [&] { return PackDense(parts, WeightFormat::kFloat32, loaded); });
 }
 
 absl::StatusOr<CpuOps::Experts> PackingSource::Experts(const std::vector<qwen::RowParts>& gate_up,
@@ -165,15 +167,22 @@ absl::StatusOr<CpuOps::Experts> PackingSource::Experts(const std::vector<qwen::R
 
 absl::StatusOr<CpuOps::Linear> PackingSource::Pack(const qwen::RowParts& parts, WeightFormat format,
                                                    Loaded& loaded) {
-  bool codes = false;
-  if (!policy_.exact) {
-    ASSIGN_OR_RETURN(codes, HaveCodes(parts, loaded));
-  }
-  return Finish(parts, codes ? PackCodes(parts, loaded) : PackDense(parts, format, loaded));
+  return Finish(parts, [&]() -> absl::StatusOr<PackedMatrix> {
+    bool codes = false;
+    if (!policy_.exact) {
+      ASSIGN_OR_RETURN(codes, HaveCodes(parts, loaded));
+    }
+    return codes ? PackCodes(parts, loaded) : PackDense(parts, format, loaded);
+  });
 }
 
-absl::StatusOr<CpuOps::Linear> PackingSource::Finish(const qwen::RowParts& parts,
-                                                     absl::StatusOr<PackedMatrix> packed) {
+absl::StatusOr<CpuOps::Linear> PackingSource::Finish(
+    const qwen::RowParts& parts, absl::FunctionRef<absl::StatusOr<PackedMatrix>()> pack) {
+  std::string name;
+  for (const qwen::RowPart& part : parts)
+    absl::StrAppend(&name, part.name, "[", part.begin, "+", part.rows, "]");
+  absl::StatusOr<PackedMatrix> packed =
+      weights_.cache != nullptr ? weights_.cache->Get(name, pack) : pack();
   if (!packed.ok())
     return Annotate(packed.status(),
                     absl::StrCat(source_.source(), ": tensor '", parts[0].name, "'"));
@@ -251,14 +260,17 @@ CpuWeightPolicy CpuWeightPolicy::For(kernels::WeightFormat format, bool exact) {
 
 absl::StatusOr<CpuWeights> BindCpuWeights(const ModelConfig& config, const WeightSource& source,
                                           const CpuWeightPolicy& policy,
-                                          kernels::KernelContext& context) {
+                                          kernels::KernelContext& context,
+                                          std::shared_ptr<WeightCache> cache) {
   ASSIGN_OR_RETURN(const qwen::StoredWeights stored, qwen::MatchCheckpoint(config, source));
   CpuWeights weights;
+  weights.cache = std::move(cache);
   PackingSource packing(config, source, stored, policy, context, weights);
   ASSIGN_OR_RETURN(weights.model, qwen::BindWeights<CpuOps>(config, packing));
   if (config.num_draft_layers > 0) {
     ASSIGN_OR_RETURN(weights.mtp, qwen::BindMtp<CpuOps>(config, packing));
   }
+  if (weights.cache != nullptr) weights.cache->Finish();
   return weights;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "models/lora/cpu_adapters.h"
 #include "models/ops/cpu_ops.h"
 #include "models/qwen/weights.h"
+#include "models/runtime/weight_cache.h"
 #include "models/weights/weight_source.h"
 
 namespace oneai::models {
@@ -43,13 +45,15 @@ struct CpuWeights {
   std::optional<qwen::MtpWeights<CpuOps>> mtp;  // with config.num_draft_layers
   std::vector<AdapterSite> sites;               // by CpuOps::Linear::site
   DenseWeight embedding;                        // what model.embed points into, unless mapped
+  std::shared_ptr<WeightCache> cache;           // what matrices borrow, when it is warm
   int64_t bytes = 0;                            // of all packed matrices
 };
 
-// Binds `config`'s model to `source`, which must outlive the result. Errors: those of
-// qwen::MatchCheckpoint and of the source; ResourceExhausted: memory.
+// Binds `config`'s model to `source`, which must outlive the result. `cache` may be null. Errors:
+// those of qwen::MatchCheckpoint and of the source; ResourceExhausted: memory.
 absl::StatusOr<CpuWeights> BindCpuWeights(const ModelConfig& config, const WeightSource& source,
                                           const CpuWeightPolicy& policy,
-                                          kernels::KernelContext& context);
+                                          kernels::KernelContext& context,
+                                          std::shared_ptr<WeightCache> cache = nullptr);
 
 }  // namespace oneai::models

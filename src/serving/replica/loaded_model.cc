@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "models/runtime/cpu_model.h"
-#include "models/tokenizer/tokenizer_files.h"
+#include "models/weights/model_files.h"
 #include "serving/engine/cpu_model_runner.h"
 
 namespace oneai::serving {
@@ -68,6 +68,7 @@ absl::StatusOr<std::unique_ptr<models::CpuModel>> LoadCpuModel(const ReplicaSett
   options.dtype = settings.dtype;
   options.num_threads = settings.num_threads;
   options.weights = settings.quantize;
+  options.weight_cache = settings.weight_cache_dir;
   return models::CpuModel::Load(folder, options);
 }
 
@@ -114,9 +115,12 @@ absl::StatusOr<LoadedModel> LoadModel(const ReplicaSettings& settings) {
   }
   LoadedModel loaded;
   ASSIGN_OR_RETURN(loaded.model.generation, OrDefault(models::LoadGenerationConfig(folder)));
-  ASSIGN_OR_RETURN(const models::TokenizerConfig tokenizer_config,
-                   OrDefault(models::LoadTokenizerConfig(folder)));
-  ASSIGN_OR_RETURN(std::unique_ptr<models::Tokenizer> tokenizer, models::Tokenizer::Load(folder));
+  ASSIGN_OR_RETURN(models::TokenizerFiles tokenizer_files, models::LoadTokenizerFiles(folder));
+  const models::TokenizerConfig tokenizer_config = std::move(tokenizer_files.config);
+  absl::StatusOr<std::unique_ptr<models::Tokenizer>> created =
+      models::Tokenizer::Create(std::move(tokenizer_files.spec));
+  if (!created.ok()) return Annotate(created.status(), settings.model_dir);
+  std::unique_ptr<models::Tokenizer> tokenizer = *std::move(created);
   ASSIGN_OR_RETURN(std::unique_ptr<models::CpuModel> model,
                    LoadCpuModel(settings, settings.model_dir));
   const models::ModelConfig& config = model->config();

@@ -63,6 +63,7 @@ absl::StatusOr<ReplicaSettings> ParseReplicaSettings(absl::string_view text,
   reader.Optional("draft_model_dir", settings.draft_model_dir);
   reader.Optional("draft_tokens_max", settings.draft_tokens_max, Range{1, 64});
   reader.Optional("adapters", settings.adapters);
+  reader.Optional("weight_cache_dir", settings.weight_cache_dir);
   if (quantize != "none" && dtype == "f32")
     reader.Fail("quantize", "needs dtype bf16; integer weights have no exact form in f32");
   if ((speculation == "draft") == settings.draft_model_dir.empty())

@@ -41,6 +41,7 @@ struct ReplicaSettings {
   std::optional<kernels::WeightFormat> quantize;
   // "auto" (as dtype), "bf16", "f32" or "int8".
   std::optional<models::KvCacheFormat> kv_cache;
+  std::string weight_cache_dir;   // keeps packed weights for the next start; empty: nowhere
   std::optional<ModelTask> task;  // "auto", "generate", "embed", "rerank" or "classify"
   bool prefix_cache = true;       // prompts that begin alike are computed once
   std::string prefix_file_dir;    // spills blocks of the prefix cache to a file there; empty: none
