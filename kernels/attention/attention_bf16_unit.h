@@ -19,6 +19,7 @@ struct Bf16Unit {
   static constexpr int kNumRegisters = 32;
   static constexpr int64_t kPack = 2;
   static constexpr int64_t kSubTileStep = 1;
+  static constexpr bool kProductAsks = true;
 
 #define ONEAI_UNIT static inline __attribute__((always_inline))
   ONEAI_UNIT Reg Zero() { return _mm512_setzero_ps(); }
@@ -65,10 +66,10 @@ struct Bf16Unit {
   }
 
   template <bool kKeys>
-  static const Word* Expand(KvCacheFormat format, const std::byte* from, const std::byte* ahead,
+  static const Word* Expand(KvCacheFormat format, const std::byte* from, const std::byte*,
                             int64_t dim, Word* to) {
     if (format == KvCacheFormat::kBf16) return reinterpret_cast<const Word*>(from);
-    WidenInt8(from, ahead, kSubTile * dim, to);
+    WidenInt8(from, kSubTile * dim, to);
     return to;
   }
 
@@ -95,7 +96,7 @@ struct Bf16Unit {
   }
 
   // `count` is a multiple of 64.
-  static void WidenInt8(const std::byte* from, const std::byte* ahead, int64_t count, Word* to) {
+  static void WidenInt8(const std::byte* from, int64_t count, Word* to) {
     alignas(64) static constexpr std::array<uint8_t, 128> kLow = BytesOfBf16<0>();
     alignas(64) static constexpr std::array<uint8_t, 128> kHigh = BytesOfBf16<1>();
     const __m512i low0 = _mm512_load_si512(kLow.data()), low1 = _mm512_load_si512(&kLow[64]);
@@ -104,7 +105,6 @@ struct Bf16Unit {
     // Interleaving works within 128 bits, so the quarters are laid out for it first.
     const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
     for (int64_t i = 0; i < count; i += 64) {
-      __builtin_prefetch(ahead + i);
       const __m512i x = _mm512_permutexvar_epi64(order, _mm512_loadu_si512(from + i));
       const __m512i magnitude = _mm512_abs_epi8(x);
       const __m512i low = _mm512_permutex2var_epi8(low0, magnitude, low1);

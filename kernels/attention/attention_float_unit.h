@@ -17,6 +17,8 @@ struct FloatUnit {
   static constexpr int kNumRegisters = V::kNumRegisters;
   static constexpr int64_t kPack = 1;
   static constexpr int64_t kSubTileStep = 1;  // a span of positions may be any number of sub-tiles
+  static constexpr bool kProductAsks =
+      false;  // Expand() asks for what is read next, not the products
 
 #define ONEAI_UNIT static inline __attribute__((always_inline))
   ONEAI_UNIT Reg Zero() { return V::Set(0); }

@@ -24,6 +24,7 @@ using Word [[gnu::may_alias]] = uint32_t;
 struct SubTiles {
   const Word* words[4] = {};
   const std::byte* ahead[4] = {};
+  int ahead_shift = 0;  // log2 of how much smaller than its words a sub-tile is in the cache
   int count = 0;
 };
 
@@ -43,10 +44,16 @@ class AttentionLoops {
         rows, [&]<int kRows>(int64_t row) __attribute__((always_inline)) {
           const Word* from = q + row * steps;
           float* to = scores + row * score_stride;
-          if (row == 0 && keys.ahead[0] != nullptr) {
-            ScoreRows<kRows, true>(from, steps, keys, to, score_stride);
-          } else {
-            ScoreRows<kRows, false>(from, steps, keys, to, score_stride);
+          switch (SubTilesToAsk(rows, row, keys)) {
+            case 4:
+              ScoreRows<kRows, 4>(from, steps, keys, 0, to, score_stride);
+              break;
+            case 2:
+              ScoreRows<kRows, 2>(from, steps, keys, row == 0 ? 0 : 2, to, score_stride);
+              break;
+            default:
+              ScoreRows<kRows, 0>(from, steps, keys, 0, to, score_stride);
+              break;
           }
         });
   }
@@ -59,10 +66,16 @@ class AttentionLoops {
         rows, [&]<int kRows>(int64_t row) __attribute__((always_inline)) {
           const Word* from = weights + row * weight_stride;
           float* to = sums + row * dim;
-          if (row == 0 && values.ahead[0] != nullptr) {
-            AddRows<kRows, true>(from, weight_stride, dim, values, to);
-          } else {
-            AddRows<kRows, false>(from, weight_stride, dim, values, to);
+          switch (SubTilesToAsk(rows, row, values)) {
+            case 4:
+              AddRows<kRows, 4>(from, weight_stride, dim, values, 0, to);
+              break;
+            case 2:
+              AddRows<kRows, 2>(from, weight_stride, dim, values, row == 0 ? 0 : 2, to);
+              break;
+            default:
+              AddRows<kRows, 0>(from, weight_stride, dim, values, 0, to);
+              break;
           }
         });
   }
@@ -97,22 +110,32 @@ class AttentionLoops {
     }
   }
 
-  template <int kRows, bool kAhead>
-  static void ScoreRows(const Word* q, int64_t steps, const SubTiles& keys, float* scores,
+  // For how many sub-tiles ahead the block at `row` asks: all four, or the first two blocks of rows
+  // two each, so that memory is kept busy for longer.
+  static int SubTilesToAsk(int64_t rows, int64_t row, const SubTiles& tiles) {
+    if (tiles.ahead[0] == nullptr) return 0;
+    const int64_t blocks = (rows + 5) / 6;
+    if (blocks == 1) return 4;
+    return row <= rows / blocks ? 2 : 0;
+  }
+
+  // kAhead sub-tiles from `ask` on are asked for.
+  template <int kRows, int kAhead>
+  static void ScoreRows(const Word* q, int64_t steps, const SubTiles& keys, int ask, float* scores,
                         int64_t score_stride) {
     int s = 0;
     for (; s + kSubTilesAtOnce <= keys.count; s += kSubTilesAtOnce) {
-      ScoreBlock<kRows, kSubTilesAtOnce, kAhead>(q, steps, keys, s, scores, score_stride);
+      ScoreBlock<kRows, kSubTilesAtOnce, kAhead>(q, steps, keys, s, ask, scores, score_stride);
     }
     for (; s < keys.count; ++s) {
-      ScoreBlock<kRows, 1, kAhead>(q, steps, keys, s, scores, score_stride);
+      ScoreBlock<kRows, 1, kAhead>(q, steps, keys, s, ask, scores, score_stride);
     }
   }
 
-  template <int kRows, int kSubTiles, bool kAhead>
+  template <int kRows, int kSubTiles, int kAhead>
   static inline __attribute__((always_inline)) void ScoreBlock(const Word* q, int64_t steps,
                                                                const SubTiles& keys, int first,
-                                                               float* scores,
+                                                               int ask, float* scores,
                                                                int64_t score_stride) {
     constexpr int kRegs = kSubTiles * kTileRegs;
     Reg sum[kRows][kRegs];
@@ -120,15 +143,16 @@ class AttentionLoops {
       for (int n = 0; n < kRegs; ++n) sum[r][n] = Unit::Zero();
     }
     const Word* k[kSubTiles];
-    const std::byte* ahead[kSubTiles];
-    for (int s = 0; s < kSubTiles; ++s) {
-      k[s] = keys.words[first + s];
-      ahead[s] = keys.ahead[first + s];
-    }
+    for (int s = 0; s < kSubTiles; ++s) k[s] = keys.words[first + s];
+    // A lone sub-tile begins or ends a span; what follows it is not worth the code.
+    constexpr int kAsked = kSubTiles == 4 ? kAhead : 0;
+    const std::byte* ahead[kAsked + 1];
+    for (int s = 0; s < kAsked; ++s) ahead[s] = keys.ahead[ask + s];
+    const int64_t step = 64 >> keys.ahead_shift;  // of two asks for one line the second is free
     for (int64_t i = 0; i < steps; ++i) {
       Reg b[kRegs];
+      for (int s = 0; s < kAsked; ++s) __builtin_prefetch(ahead[s] + i * step);
       for (int s = 0; s < kSubTiles; ++s) {
-        if constexpr (kAhead) __builtin_prefetch(ahead[s] + i * 64);
         for (int n = 0; n < kTileRegs; ++n) {
           b[s * kTileRegs + n] = Unit::Load(k[s] + i * kSubTile + n * kLanes);
         }
@@ -146,29 +170,29 @@ class AttentionLoops {
   }
 
   // dim is a multiple of 32 floats: 2 or 4 registers.
-  template <int kRows, bool kAhead>
+  template <int kRows, int kAhead>
   static void AddRows(const Word* weights, int64_t weight_stride, int64_t dim,
-                      const SubTiles& values, float* sums) {
+                      const SubTiles& values, int ask, float* sums) {
     constexpr int kBase = Unit::kNumRegisters >= 32 ? 4 : 2;
     int64_t d = 0;
     if constexpr (kRows <= 3) {
       for (; d + 2 * kBase * kLanes <= dim; d += 2 * kBase * kLanes) {
-        AddBlock<kRows, 2 * kBase, kAhead>(weights, weight_stride, dim, values, d, sums);
+        AddBlock<kRows, 2 * kBase, kAhead>(weights, weight_stride, dim, values, d, ask, sums);
       }
     }
     for (; d + kBase * kLanes <= dim; d += kBase * kLanes) {
-      AddBlock<kRows, kBase, kAhead>(weights, weight_stride, dim, values, d, sums);
+      AddBlock<kRows, kBase, kAhead>(weights, weight_stride, dim, values, d, ask, sums);
     }
     for (; d < dim; d += 2 * kLanes) {
-      AddBlock<kRows, 2, kAhead>(weights, weight_stride, dim, values, d, sums);
+      AddBlock<kRows, 2, kAhead>(weights, weight_stride, dim, values, d, ask, sums);
     }
   }
 
-  template <int kRows, int kRegs, bool kAhead>
+  template <int kRows, int kRegs, int kAhead>
   static inline __attribute__((always_inline)) void AddBlock(const Word* weights,
                                                              int64_t weight_stride, int64_t dim,
                                                              const SubTiles& values, int64_t d,
-                                                             float* sums) {
+                                                             int ask, float* sums) {
     constexpr int64_t kSteps = kSubTile / Unit::kPack;
     Reg sum[kRows][kRegs];
     for (int r = 0; r < kRows; ++r) {
@@ -176,12 +200,15 @@ class AttentionLoops {
     }
     for (int s = 0; s < values.count; ++s) {
       const Word* v = values.words[s] + d;
+      const bool asks = kAhead == 4 || (kAhead > 0 && s >= ask && s < ask + kAhead);
       for (int64_t j = 0; j < kSteps; ++j) {
         Reg b[kRegs];
         for (int n = 0; n < kRegs; ++n) b[n] = Unit::Load(v + j * dim + n * kLanes);
-        if constexpr (kAhead) {
-          const std::byte* ahead = values.ahead[s] + (j * dim + d) * 4;
-          for (int n = 0; n < kRegs; n += kTileRegs) __builtin_prefetch(ahead + n * kLanes * 4);
+        if (asks) {
+          const std::byte* ahead = values.ahead[s] + ((j * dim + d) * 4 >> values.ahead_shift);
+          for (int n = 0; n < kRegs; n += kTileRegs) {
+            __builtin_prefetch(ahead + (n * kLanes * 4 >> values.ahead_shift));
+          }
         }
         for (int r = 0; r < kRows; ++r) {
           const Reg a = Unit::Broadcast(weights + r * weight_stride + s * kSteps + j);

@@ -141,6 +141,7 @@ class AttentionPass {
   template <bool kKeys>
   void LoadTile(int64_t tile, const Span& seen, SubTiles& subs) {
     subs.count = static_cast<int>(seen.end - seen.begin);
+    subs.ahead_shift = cache_.format == KvCacheFormat::kInt8 ? 1 : 0;
     for (int64_t s = seen.begin; s < seen.end; ++s) {
       const int64_t position = tile + s * kSubTile;
       const int64_t lo = Max(first_ - position, 0), hi = Min(last_ + 1 - position, kSubTile);
@@ -170,7 +171,7 @@ class AttentionPass {
     const std::byte* next = has_next ? SubTileAt<kKeys>(position + kTile) : from;
     if (is_scaled_ && has_next) __builtin_prefetch(ScaleAt<kKeys>(position + kTile));
     const Word* words = Unit::template Expand<kKeys>(cache_.format, from, next, dim_, to);
-    ahead = words != to && tile + kTile <= last_ ? next : nullptr;
+    ahead = Unit::kProductAsks && tile + kTile <= last_ ? next : nullptr;
     return words;
   }
 

@@ -32,9 +32,11 @@ struct TileUnit : Bf16Unit {
   static const Word* Expand(KvCacheFormat format, const std::byte* from, const std::byte* ahead,
                             int64_t dim, Word* to) {
     const Word* words = Bf16Unit::Expand<kKeys>(format, from, ahead, dim, to);
-    if (kKeys || words == to) return words;
+    if (kKeys) return words;
+    const int64_t bytes = kSubTile * dim * KvElementBytes(format);
+    for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(ahead + i);
+    if (words == to) return words;
     for (int64_t i = 0; i < kSubTile * dim / 2; i += 16) {
-      __builtin_prefetch(ahead + i * 4);
       _mm512_storeu_si512(to + i, _mm512_loadu_si512(words + i));
     }
     return to;
@@ -89,7 +91,7 @@ struct TileUnit : Bf16Unit {
       Tiles::template Load<4>(q + i, steps * 4);
       for (int s = 0; prefetch && keys.ahead[0] != nullptr && s < kSubTiles; ++s) {
         for (int64_t line = 0; line < 16; ++line) {
-          __builtin_prefetch(keys.ahead[first + s] + (i + line) * 64);
+          __builtin_prefetch(keys.ahead[first + s] + ((i + line) * 64 >> keys.ahead_shift));
         }
       }
       Tiles::template Load<5>(keys.words[first] + i * kSubTile, 64);
