@@ -44,6 +44,19 @@ absl::StatusOr<TensorView> Factor(const Checkpoint& tensors, const std::string& 
   return *found;
 }
 
+// What an adapter's names have where the table has "model.": adapters of bare models (embedding
+// models) nothing, those of vision-language models the text part's place in them.
+absl::string_view StemOf(const Checkpoint& tensors) {
+  constexpr absl::string_view kVisionText = "model.language_model.";
+  absl::string_view stem;
+  for (const TensorView& tensor : tensors.tensors()) {
+    const absl::string_view name = absl::StripPrefix(tensor.name, kPrefix);
+    if (absl::StartsWith(name, kVisionText)) return kVisionText;
+    if (absl::StartsWith(name, kModel)) stem = kModel;
+  }
+  return stem;
+}
+
 // w += scale * b a, row by row: a row of the change is a sum of `rank` rows of a.
 void AddProduct(const LoraModule& module, const std::vector<float>& a, const std::vector<float>& b,
                 std::vector<float>& w) {
@@ -74,10 +87,7 @@ absl::StatusOr<LoraAdapter> LoraAdapter::Load(const std::filesystem::path& folde
 }
 
 absl::Status LoraAdapter::Match(const LoraConfig& config, const ModelConfig& model) {
-  // Adapters of bare models (embedding models) lack the "model." of the table's names.
-  const bool bare = std::ranges::none_of(tensors_.tensors(), [](const TensorView& tensor) {
-    return absl::StartsWith(tensor.name, absl::StrCat(kPrefix, kModel));
-  });
+  const absl::string_view stem = StemOf(tensors_);
   absl::flat_hash_set<std::string> explained;
   for (const qwen::WeightSpec& spec : qwen::WeightTable(model)) {
     absl::string_view name = spec.name;
@@ -89,8 +99,9 @@ absl::Status LoraAdapter::Match(const LoraConfig& config, const ModelConfig& mod
       return absl::UnimplementedError(absl::StrCat(tensors_.source(), ": target_modules selects '",
                                                    name, "', which is no linear layer"));
     }
-    if (bare) absl::ConsumePrefix(&name, kModel);
-    const std::string module = absl::StrCat(kPrefix, name);
+    const std::string module = absl::StartsWith(name, kModel)
+                                   ? absl::StrCat(kPrefix, stem, absl::StripPrefix(name, kModel))
+                                   : absl::StrCat(kPrefix, name);
     LoraModule found{.weight = spec.name,
                      .rank = RankOf(config, name),
                      .scale = ScaleOf(config, name),

@@ -6,6 +6,7 @@
 #include "gtest/gtest.h"
 #include "models/lora/lora_adapter.h"
 #include "models/lora/lora_config.h"
+#include "models/safetensors/checkpoint_writer.h"
 #include "tests/testing/paths.h"
 #include "tests/testing/status_matchers.h"
 
@@ -124,6 +125,30 @@ TEST(LoraAdapterTest, MergesIntoTheAdaptedMatricesOnly) {
     for (int64_t r = 0; r < module->rank; ++r)
       want += 4.0 * b[row * module->rank + r] * a[r * in + column];  // alpha 8 / sqrt(4)
     EXPECT_NEAR(ours[i], want, 1e-6);
+  }
+}
+
+TEST(LoraAdapterTest, AcceptsNamesOfBareAndVisionLanguageModels) {
+  ASSERT_OK_AND_ASSIGN(const ModelConfig config, LoadModelConfig(BaseFolder()));
+  ASSERT_OK_AND_ASSIGN(const Checkpoint stored, Checkpoint::OpenFile(BaseFolder() / "adapter_b" /
+                                                                     "adapter_model.safetensors"));
+  for (const std::string stem : {"", "model.language_model."}) {
+    const std::filesystem::path folder = CopyAdapter("adapter_b");
+    std::vector<TensorSpec> specs;
+    for (const TensorView& tensor : stored.tensors()) {
+      std::string name = tensor.name;
+      const std::string usual = "base_model.model.model.";
+      name.replace(0, usual.size(), "base_model.model." + stem);
+      specs.push_back({name, tensor.dtype, tensor.shape});
+    }
+    ASSERT_OK_AND_ASSIGN(const auto writer, CheckpointWriter::Create(folder, specs));
+    for (size_t i = 0; i < specs.size(); ++i)
+      ASSERT_OK(writer->Append(specs[i].name, stored.tensors()[i].data));
+    ASSERT_OK(writer->Commit());
+    std::filesystem::rename(folder / "model.safetensors", folder / "adapter_model.safetensors");
+    ASSERT_OK_AND_ASSIGN(const LoraAdapter adapter, LoraAdapter::Load(folder, config));
+    EXPECT_EQ(adapter.modules().size(), 4u);
+    EXPECT_EQ(adapter.modules()[0].weight, "model.layers.0.self_attn.q_proj.weight");
   }
 }
 
