@@ -14,6 +14,7 @@
 #include "model_platform/evaluate/perplexity.h"
 #include "model_platform/train/metrics_log.h"
 #include "models/tokenizer/tokenizer.h"
+#include "models/weights/model_files.h"
 
 namespace oneai::platform {
 namespace {
@@ -57,7 +58,7 @@ absl::StatusOr<PerplexityTotals> Score(const EvaluateSettings& settings,
                                        const ModelVersion& version, const OpenedDataset& dataset,
                                        const RunContext& context) {
   ASSIGN_OR_RETURN(const Split split, MakeSplit(settings, version));
-  ASSIGN_OR_RETURN(const auto tokenizer, models::Tokenizer::Load(version.path()));
+  ASSIGN_OR_RETURN(const auto tokenizer, models::LoadTokenizerOf(version.path()));
   const auto prefix = tokenizer->FindToken(kEndOfDocument);
   if (!prefix.has_value()) {
     return absl::FailedPreconditionError(
@@ -65,6 +66,8 @@ absl::StatusOr<PerplexityTotals> Score(const EvaluateSettings& settings,
   }
   models::CpuModelOptions options;
   options.num_threads = context.task.num_threads;
+  if (settings.weights == "int8") options.weights = kernels::WeightFormat::kInt8;
+  if (settings.weights == "int4") options.weights = kernels::WeightFormat::kInt4;
   ASSIGN_OR_RETURN(const auto model, models::CpuModel::Load(version.path(), options));
   const int64_t max_length = std::min(settings.max_length > 0 ? settings.max_length : INT64_MAX,
                                       model->config().max_positions);

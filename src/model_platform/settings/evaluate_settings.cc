@@ -64,6 +64,7 @@ absl::StatusOr<EvaluateSettings> ParseEvaluateSettings(absl::string_view text, s
   reader.Optional("paragraphs_per_document", s.documents.paragraphs_per_document, Range{1, 1e9});
   reader.Optional("max_length", s.max_length, Range{2, 1 << 20});
   reader.Optional("max_documents", s.max_documents, Range{1, 1e9});
+  reader.OptionalChoice("weights", s.weights, {"stored", "int8", "int4"});
   RETURN_IF_ERROR(reader.Finish());
   if (absl::Status status = Validate(s); !status.ok()) return Annotate(status, source);
   return s;

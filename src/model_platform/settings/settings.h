@@ -105,6 +105,9 @@ struct EvaluateSettings {
   bool has_document_rules = false;
   int64_t max_length = 0;     // 0: the model's
   int64_t max_documents = 0;  // 0: all
+  // Weights as they are stored (in 16 bits where they are floating point), or quantised when they
+  // are loaded, as an endpoint with `quantize` does: what that costs is the difference.
+  std::string weights = "stored";  // stored | int8 | int4
 
   bool operator==(const EvaluateSettings&) const = default;
 };

@@ -16,9 +16,10 @@ absl::StatusOr<Json> LoadConfigJson(const std::filesystem::path& path) {
 }
 
 absl::StatusOr<ModelConfig> LoadModelConfigOf(const std::filesystem::path& path) {
-  ASSIGN_OR_RETURN(Json config, LoadConfigJson(path));
-  config.erase("quantization_config");
-  return ParseModelConfig(config.dump(), path.string());
+  ASSIGN_OR_RETURN(const std::filesystem::path gguf, FindGguf(path));
+  if (gguf.empty()) return LoadModelConfig(path);
+  ASSIGN_OR_RETURN(const Json config, LoadConfigJson(gguf));
+  return ParseModelConfig(config.dump(), gguf.string());
 }
 
 absl::StatusOr<TokenizerFiles> LoadTokenizerFiles(const std::filesystem::path& path) {
