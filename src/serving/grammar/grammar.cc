@@ -52,18 +52,29 @@ absl::StatusOr<Grammar> ParseGrammar(const GrammarSpec& spec, const GrammarLimit
   return absl::InternalError("unknown kind of grammar");
 }
 
+void Surround(const GrammarSpec& spec, Grammar& grammar) {
+  if (spec.before.empty() && spec.after.empty()) return;
+  ExpressionPool& pool = grammar.pool;
+  const ExprId body =
+      pool.Concat({pool.Bytes(spec.before), pool.Call(grammar.start), pool.Bytes(spec.after)});
+  grammar.start = pool.AddRule("surrounded");
+  pool.rule(grammar.start).body = body;
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const CompiledGrammar>> CompiledGrammar::Compile(
     const GrammarSpec& spec, std::shared_ptr<const TokenVocabulary> vocabulary,
     const GrammarLimits& limits) {
-  int64_t num_bytes = static_cast<int64_t>(spec.text.size());
+  int64_t num_bytes =
+      static_cast<int64_t>(spec.text.size() + spec.before.size() + spec.after.size());
   for (const std::string& choice : spec.choices) num_bytes += static_cast<int64_t>(choice.size());
   if (num_bytes > limits.source_bytes_max) {
     return absl::InvalidArgumentError(absl::StrCat("the grammar has ", num_bytes,
                                                    " bytes, of at most ", limits.source_bytes_max));
   }
-  ASSIGN_OR_RETURN(const Grammar grammar, ParseGrammar(spec, limits));
+  ASSIGN_OR_RETURN(Grammar grammar, ParseGrammar(spec, limits));
+  Surround(spec, grammar);
   std::shared_ptr<CompiledGrammar> compiled(new CompiledGrammar);
   ASSIGN_OR_RETURN(compiled->automaton_,
                    BuildAutomaton(grammar, limits, vocabulary->token_bytes_max()));

@@ -39,6 +39,9 @@ struct GrammarSpec {
   std::string text;
   std::vector<std::string> choices;
   JsonWhitespace whitespace = JsonWhitespace::kSingleSpace;  // of kJsonObject and kJsonSchema
+  // Exactly this stands before and after what the grammar matches: "<tool_call>\n" and
+  // "\n</tool_call>" for a call that must be made.
+  std::string before, after;
 };
 
 // Bounds of a compilation and of its result. The defaults compile any schema that people write in

@@ -14,6 +14,7 @@ std::string KeyOf(const GrammarSpec& spec) {
   std::string key = absl::StrCat(static_cast<int>(spec.kind), ",",
                                  static_cast<int>(spec.whitespace), ",", spec.text.size(), ":");
   absl::StrAppend(&key, spec.text);
+  absl::StrAppend(&key, spec.before.size(), ":", spec.before, spec.after.size(), ":", spec.after);
   for (const std::string& choice : spec.choices) absl::StrAppend(&key, choice.size(), ":", choice);
   return key;
 }

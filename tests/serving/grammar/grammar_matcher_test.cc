@@ -192,6 +192,21 @@ TEST(GrammarMatcherTest, ManyThreadsShareOneGrammar) {
   for (const std::string& text : texts) EXPECT_EQ(text, texts[0]);
 }
 
+TEST(GrammarMatcherTest, WhatStandsAroundIsForced) {
+  const GrammarSpec spec = {
+      .kind = GrammarSpec::Kind::kJsonObject, .before = "<tool_call>\n", .after = "\n</tool_call>"};
+  ASSERT_OK_AND_ASSIGN(const auto grammar, CompiledGrammar::Compile(spec, TestVocabulary(), {}));
+  EXPECT_EQ(GrammarMatcher(grammar).ForcedBytes(), "<tool_call>\n{");
+  EXPECT_TRUE(Matches(grammar, "<tool_call>\n{\"a\":1}\n</tool_call>"));
+  EXPECT_FALSE(Matches(grammar, "{\"a\":1}"));
+  EXPECT_FALSE(Matches(grammar, "<tool_call>\n{}"));
+  GrammarMatcher matcher(grammar);
+  for (char c : absl::string_view("<tool_call>\n{\"a\":{}}\n<")) {
+    ExpectMaskIsExact(matcher);
+    ASSERT_TRUE(matcher.Accept(static_cast<uint8_t>(c)));
+  }
+}
+
 TEST(ChoiceTest, OneOfThemExactly) {
   const GrammarSpec spec = {.kind = GrammarSpec::Kind::kChoice,
                             .choices = {"positive", "pos", "日本", "a\"b"}};
