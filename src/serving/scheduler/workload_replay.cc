@@ -14,6 +14,9 @@
 namespace oneai::serving {
 namespace {
 
+// As a replica refuses more, and its clients come back.
+constexpr int64_t kWaitingMax = 256;
+
 struct Live {
   const RecordedRequest* recorded;
   int64_t tenant = 0;
@@ -55,6 +58,7 @@ class Simulation {
 
   void Arrive() {
     for (; next_ < requests_.size() && requests_[next_].arrival_s <= now_s_; ++next_) {
+      if (static_cast<int64_t>(live_.size()) >= num_running_ + kWaitingMax) return;
       const RecordedRequest& recorded = requests_[next_];
       // The last output token is never computed.
       if (recorded.num_prompt + recorded.num_output - 1 >
@@ -187,12 +191,12 @@ class Simulation {
   }
 
   double CostOf(const Live& live, int64_t chunk) const {
-    const double rate = chunk > 1 || live.num_computed < live.recorded->num_prompt
-                            ? options_.cost.prompt_token_s
-                            : options_.cost.decode_token_s;
-    const double read = static_cast<double>(chunk) *
-                        (static_cast<double>(live.num_computed) + static_cast<double>(chunk) / 2);
-    return static_cast<double>(chunk) * rate + read * options_.cost.context_token_s;
+    const StepCost& cost = options_.cost;
+    const bool is_prompt = chunk > 1 || live.num_computed < live.recorded->num_prompt;
+    const double before = static_cast<double>(live.num_computed) + static_cast<double>(chunk) / 2;
+    return static_cast<double>(chunk) *
+           (is_prompt ? cost.prompt_token_s + before * cost.prompt_context_s
+                      : cost.decode_token_s + before * cost.decode_context_s);
   }
 
   absl::Status Compute(const PlannedChunk& chunk) {

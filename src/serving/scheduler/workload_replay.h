@@ -14,14 +14,16 @@
 
 namespace oneai::serving {
 
-// Seconds of a step: step_s + prompt_token_s per token of a prompt's chunk + decode_token_s per
-// token otherwise + context_token_s per token in the cache that these read. The defaults are of the
-// order of an 8B model on one GPU.
+// Seconds of a step: step_s, and for every token of a prompt's chunk prompt_token_s and
+// prompt_context_s per token before it; for every other token decode_token_s and decode_context_s
+// per token before it. The defaults are of the order of an 8B model on one GPU, whose prompts are
+// bound by arithmetic and whose decodes by memory.
 struct StepCost {
   double step_s = 0.006;
   double prompt_token_s = 3e-5;
+  double prompt_context_s = 1.5e-9;
   double decode_token_s = 5e-5;
-  double context_token_s = 4e-8;
+  double decode_context_s = 4e-8;
 };
 
 struct ReplayOptions {

@@ -125,7 +125,7 @@ TEST(ReplayTest, TheWholeMooncakeTrace) {
   options.block_tokens = kRecordedBlockTokens;
   options.num_blocks = 200'000;  // all of it
   options.limits = {16384, 256};
-  options.cost = {0.005, 1e-6, 1e-5, 0};  // fast enough that nobody queues
+  options.cost = {0.005, 1e-6, 0, 1e-5, 0};  // fast enough that nobody queues
   ASSERT_OK_AND_ASSIGN(const ReplayReport report, Replay(requests, options));
   EXPECT_EQ(report.num_requests, 12031);
   EXPECT_GT(report.block_hit_share, 0.33);
