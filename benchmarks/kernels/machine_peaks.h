@@ -30,7 +30,7 @@ MachinePeaks MeasurePeaks(int threads, double seconds);
 
 // Bytes per second that all threads of `ctx` together read from memory: 1 GiB, each thread its own
 // contiguous part that it wrote first (so that it lies on its NUMA node), on huge pages where the
-// system gives them, best of several passes.
+// system gives them; the best of all pieces of 64 MiB.
 double MeasureReadBandwidth(KernelContext& ctx, double seconds = 0.4);
 
 // Operations per second of the instruction behind the unit `name` (as above), on registers only,
