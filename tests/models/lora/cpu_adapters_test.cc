@@ -1,5 +1,8 @@
 #include "models/lora/cpu_adapters.h"
 
+#include <algorithm>
+#include <cmath>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,6 +11,7 @@
 
 #include "gtest/gtest.h"
 #include "models/runtime/cpu_model.h"
+#include "tests/models/runtime/tiny_model.h"
 #include "tests/testing/paths.h"
 #include "tests/testing/status_matchers.h"
 
@@ -131,6 +135,61 @@ TEST_P(CpuAdaptersTest, CountsBytesAndGivesThemBack) {
                        CpuModel::Load(Folder(), {.num_threads = 1, .adapter_bytes_max = 1000}));
   EXPECT_THAT(narrow->adapters().Load(Folder("adapter_a")),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("1000")));
+}
+
+// Writes an adapter on queries, experts, the shared expert and the router of `config`'s model.
+void WriteSparseAdapter(const ModelConfig& config, const std::filesystem::path& folder) {
+  constexpr int64_t kRank = 3;
+  std::vector<TensorSpec> specs;
+  for (const qwen::WeightSpec& weight : qwen::WeightTable(config)) {
+    std::string module = weight.name.substr(0, weight.name.rfind(".weight"));
+    const std::string last = module.substr(module.rfind('.') + 1);
+    if (weight.shape.size() != 2 || (last != "q_proj" && last != "down_proj" && last != "gate"))
+      continue;
+    module = "base_model.model." + module;
+    specs.push_back({module + ".lora_A.weight", DType::kF32, {kRank, weight.shape[1]}});
+    specs.push_back({module + ".lora_B.weight", DType::kF32, {weight.shape[0], kRank}});
+  }
+  oneai::testing::WriteTensors(folder, specs);
+  std::filesystem::rename(folder / "model.safetensors", folder / "adapter_model.safetensors");
+  std::ofstream(folder / "adapter_config.json")
+      << R"({"peft_type": "LORA", "r": 3, "lora_alpha": 1.5,
+             "target_modules": ["q_proj", "down_proj", "gate"]})";
+}
+
+TEST(CpuAdaptersOfExpertsTest, TokensOfAnExpertMayHaveDifferentAdapters) {
+  const ModelConfig config = oneai::testing::TinyMoe();
+  const std::filesystem::path base_folder = oneai::testing::FreshFolder("base"),
+                              adapter_folder = oneai::testing::FreshFolder("adapter");
+  oneai::testing::WriteTensors(base_folder, oneai::testing::SpecsOf(config));
+  WriteSparseAdapter(config, adapter_folder);
+  ASSERT_OK_AND_ASSIGN(const Checkpoint base, Checkpoint::Open(base_folder));
+  ASSERT_OK_AND_ASSIGN(const LoraAdapter adapter, LoraAdapter::Load(adapter_folder, config));
+  ASSERT_OK_AND_ASSIGN(const Checkpoint merged, MergeAdapter(config, base, adapter));
+  const CpuModelOptions options = {.dtype = ComputeDtype::kF32, .num_threads = 1};
+  ASSERT_OK_AND_ASSIGN(const auto model, CpuModel::Create(config, base, options));
+  ASSERT_OK_AND_ASSIGN(const auto expected_model, CpuModel::Create(config, merged, options));
+  ASSERT_OK_AND_ASSIGN(const int32_t id, model->adapters().Load(adapter));
+  ASSERT_OK_AND_ASSIGN(PagedKvCache cache,
+                       PagedKvCache::Create(config, 9, kBlockTokens, ComputeDtype::kF32));
+  const std::vector<int32_t> tokens = {5, 9, 77, 3, 8, 60, 31, 2, 14}, first = {0, 1, 2},
+                             second = {3, 4, 5}, third = {6, 7, 8};
+  const std::vector<SequenceChunk> chunks = {{tokens, 0, first, kAllRows},
+                                             {tokens, 0, second, kAllRows, 0, id},
+                                             {tokens, 0, third, kAllRows}};
+  std::vector<float> mixed, alone, expected;
+  ASSERT_OK(model->Forward(chunks, cache, mixed));
+  ASSERT_OK(model->Forward({&chunks[1], 1}, cache, alone));
+  ASSERT_OK(expected_model->Forward({&chunks[0], 1}, cache, expected));
+  const size_t size = alone.size();
+  EXPECT_TRUE(std::equal(alone.begin(), alone.end(), mixed.begin() + size));
+  EXPECT_TRUE(std::equal(mixed.begin(), mixed.begin() + size, mixed.begin() + 2 * size));
+  double worst = 0, change = 0;
+  for (size_t i = 0; i < size; ++i) {
+    worst = std::max(worst, std::abs(static_cast<double>(alone[i]) - expected[i]));
+    change = std::max(change, std::abs(static_cast<double>(alone[i]) - mixed[i]));
+  }
+  EXPECT_LT(worst, 1e-3 * change);
 }
 
 INSTANTIATE_TEST_SUITE_P(Dtypes, CpuAdaptersTest,
