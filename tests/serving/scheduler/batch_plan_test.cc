@@ -126,6 +126,61 @@ TEST(PlanBatchTest, PreemptedWorkComesBackFirst) {
   EXPECT_EQ(PlanBatch(view, {8, 8}).admitted, Ids{SequenceId{0}});
 }
 
+TEST(PlanBatchTest, EarlierDeadlineGoesFirstAmongEquals) {
+  SchedulerView view = View(100);
+  view.waiting = {Waiting(0, 8), Waiting(1, 8)};
+  view.waiting[1].deadline = view.now + absl::Seconds(5);
+  EXPECT_EQ(PlanBatch(view, {8, 8}).admitted, Ids{SequenceId{1}});
+}
+
+TEST(PlanBatchTest, WhoWaitedForTheBoundGoesBeforeTenantAndPriority) {
+  SchedulerView view = View(100);
+  view.tenant_service = {50, 10};
+  view.waiting = {Waiting(0, 8), Waiting(1, 8), Waiting(2, 8)};
+  view.waiting[0].submitted = view.now - absl::Seconds(10);
+  view.waiting[1].tenant = 1;
+  view.waiting[1].priority = 9;
+  view.waiting[2].submitted = view.now - absl::Seconds(9);
+  EXPECT_EQ(PlanBatch(view, {8, 8, absl::Seconds(10)}).admitted, Ids{SequenceId{0}});
+  EXPECT_EQ(PlanBatch(view, {8, 8, absl::Seconds(11)}).admitted, Ids{SequenceId{1}});
+}
+
+TEST(PlanBatchTest, CachedTokensAreNotComputed) {
+  SchedulerView view = View(2);
+  view.waiting = {Waiting(0, 20)};
+  EXPECT_TRUE(PlanBatch(view, {64, 8}).admitted.empty());  // 5 blocks
+  view.waiting[0].num_cached = 16;
+  view.waiting[0].num_cached_held_blocks = 4;  // others hold them: only one more is needed
+  EXPECT_EQ(Chunks(PlanBatch(view, {64, 8})), (std::map<int64_t, int64_t>{{0, 4}}));
+  view.waiting[0].num_cached_held_blocks = 0;  // idle: taking them uses up free blocks
+  EXPECT_TRUE(PlanBatch(view, {64, 8}).admitted.empty());
+}
+
+TEST(PlanBatchTest, PreemptionCountsOnlyBlocksOfItsOwn) {
+  SchedulerView view = View(0);
+  view.running = {Running(0, 9, 8), Running(1, 10, 9), Running(2, 10, 9)};
+  view.running[2].num_shared_blocks = view.running[2].num_blocks;
+  const BatchPlan plan = PlanBatch(view, {16, 8});
+  EXPECT_EQ(plan.preempted, (Ids{SequenceId{2}, SequenceId{1}}));
+  EXPECT_EQ(Chunks(plan), (std::map<int64_t, int64_t>{{0, 1}}));
+}
+
+TEST(PlanBatchTest, DraftsTakeOnlyWhatIsLeft) {
+  SchedulerView view = View(1);
+  view.running = {Running(0, 9, 8), Running(1, 6, 5)};
+  view.running[0].num_blocks = 3;
+  view.running[0].num_drafts_max = view.running[1].num_drafts_max = 5;
+  const auto drafts = [&](int64_t budget) {
+    std::vector<int64_t> counts;
+    for (const PlannedChunk& c : PlanBatch(view, {budget, 2}).chunks)
+      counts.push_back(c.num_drafts);
+    return counts;
+  };
+  EXPECT_EQ(drafts(2), (std::vector<int64_t>{0, 0}));
+  EXPECT_EQ(drafts(6), (std::vector<int64_t>{4, 0}));
+  EXPECT_EQ(drafts(64), (std::vector<int64_t>{5, 2}));  // the first took the free block
+}
+
 TEST(PlanBatchTest, ExpiredRequestsLeaveTheirBlocksToOthers) {
   SchedulerView view = View(0);
   view.running = {Running(0, 9, 8), Running(1, 9, 8)};
