@@ -30,6 +30,17 @@ DeviceAlternative MakeAlternative(const v1::DeviceRequest& device) {
       .relative_throughput = device.relative_throughput() > 0 ? device.relative_throughput() : 1};
 }
 
+// A node without it gives whole devices only: Slurm's launcher cannot bound a share. An
+// administrator may say so of any node.
+constexpr char kSharesLabel[] = "device-shares";
+constexpr char kGivesShares[] = "yes";
+
+bool WantsOnlyShares(const TaskShape& shape) {
+  return !shape.devices.empty() &&
+         std::all_of(shape.devices.begin(), shape.devices.end(),
+                     [](const DeviceAlternative& device) { return device.milli < kWholeDevice; });
+}
+
 TaskShape MakeShape(const v1::JobSpec& spec) {
   TaskShape shape{
       .cpu_milli = spec.resources().cpu_milli(),
@@ -39,6 +50,7 @@ TaskShape MakeShape(const v1::JobSpec& spec) {
   };
   for (const v1::DeviceRequest& device : spec.resources().devices())
     shape.devices.push_back(MakeAlternative(device));
+  if (WantsOnlyShares(shape)) shape.node_selector.emplace(kSharesLabel, kGivesShares);
   return shape;
 }
 
@@ -175,6 +187,7 @@ NodeSpec MakeNodeSpec(const v1::Node& node, const std::vector<ReservationSpec>& 
                 .port_last = info.port_last() == 0 ? -1 : info.port_last(),
                 .unschedulable_reason = UnschedulableReason(node),
                 .holds = HoldsOf(info.name(), reservations, now)};
+  if (info.launcher() != "slurm") spec.labels.emplace(kSharesLabel, kGivesShares);
   for (const auto& [name, value] : node.labels()) spec.labels[name] = value;
   for (const v1::Device& device : info.devices()) {
     spec.devices.push_back({.id = device.id(),

@@ -17,6 +17,8 @@ constexpr absl::Duration kEvery = absl::Minutes(1);
 constexpr absl::Duration kAbandonedAfter = absl::Hours(1);
 constexpr int kLookedAt = 2000;
 // A deletion is a job, its request, and totals of its usage; etcd takes 128 operations.
+// So long people can look at what was reserved.
+constexpr absl::Duration kReservationKept = absl::Hours(24);
 constexpr size_t kJobsPerCommit = 20;
 
 }  // namespace
@@ -25,6 +27,7 @@ absl::Status JobRetention::Step(absl::Time now) {
   if (now < next_) return absl::OkStatus();
   next_ = now + kEvery;
   RETURN_IF_ERROR(DeleteAbandonedArrays(now));
+  RETURN_IF_ERROR(DeleteOldReservations(now));
   return DeleteFinished(now);
 }
 
@@ -76,6 +79,17 @@ absl::Status JobRetention::DeleteAbandonedArrays(absl::Time now) {
       jobs.resize(jobs.size() - size);
     }
     RETURN_IF_ERROR(Delete({}, {array}));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status JobRetention::DeleteOldReservations(absl::Time now) {
+  for (const Record<v1::Reservation>& record : state_->reservations().All()) {
+    const v1::Reservation& reservation = *record.value;
+    if (absl::FromUnixMillis(reservation.end_unix_ms()) + kReservationKept > now) continue;
+    const absl::Status deleted =
+        state_->CommitReservation(reservation.name(), nullptr, record.revision, {});
+    if (!deleted.ok() && !absl::IsAborted(deleted)) return deleted;
   }
   return absl::OkStatus();
 }

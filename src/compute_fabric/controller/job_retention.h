@@ -20,12 +20,14 @@ class JobRetention {
 
   // Deletes what is due, a bounded number a call, at most once in a while. Kept however old: a job
   // that an unfinished job depends on, and the job of an endpoint that exists. An array that was
-  // never made whole goes after an hour: nobody was told of it.
+  // never made whole goes after an hour: nobody was told of it. A reservation goes a day after its
+  // end.
   absl::Status Step(absl::Time now);
 
  private:
   absl::Status DeleteFinished(absl::Time now);
   absl::Status DeleteAbandonedArrays(absl::Time now);
+  absl::Status DeleteOldReservations(absl::Time now);
   absl::Status Delete(const std::vector<JobRecord>& jobs,
                       const std::vector<Record<v1::JobArray>>& arrays);
   bool IsNeeded(const v1::Job& job) const;

@@ -237,6 +237,50 @@ TEST_F(ControllerSharingTest, RetentionNeverTakesAnUnfinishedJobsDependency) {
   EXPECT_NE(core_->state.jobs().Find(second).value, nullptr);
 }
 
+TEST_F(ControllerSharingTest, SharesOfADeviceStayAwayFromSlurmsNodes) {
+  FakeAgent& slurm = AddNode("slurm.a", 8000, {"gpu", "gpu", "gpu", "gpu"});
+  slurm.info().set_launcher("slurm");
+  ASSERT_OK(slurm.Beat(core_->sessions));
+  v1::JobSpec share = Spec("share", 1, 1000);
+  v1::DeviceRequest& half = *share.mutable_resources()->add_devices();
+  half.set_kind("gpu");
+  half.set_count(1);
+  half.set_milli(500);
+  EXPECT_THAT(Submit(share), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("shares")));
+  AddNode("node-a", 4000, {"gpu"});
+  std::vector<std::string> shares;
+  for (int i = 0; i < 3; ++i) shares.push_back(SubmitAs("retail/nlp", share));
+  v1::JobSpec whole = Spec("whole", 4, 1000);
+  whole.mutable_resources()->add_devices()->set_kind("gpu");
+  whole.mutable_resources()->mutable_devices(0)->set_count(1);
+  const std::string gang = SubmitAs("retail/nlp", whole);
+  Rounds(3);
+  int num_placed = 0;
+  for (const std::string& id : shares) {
+    const v1::Job half_a_device = JobOf(id);
+    num_placed += half_a_device.tasks_size();
+    for (const v1::Task& task : half_a_device.tasks()) EXPECT_EQ(task.node(), "node-a");
+  }
+  EXPECT_EQ(num_placed, 2);
+  const v1::Job placed = JobOf(gang);
+  ASSERT_EQ(placed.tasks_size(), 4);
+  for (const v1::Task& task : placed.tasks()) EXPECT_EQ(task.node(), "slurm.a");
+}
+
+TEST_F(ControllerSharingTest, AReservationGoesADayAfterItsEnd) {
+  AddNode("node-a", 4000);
+  v1::Reservation reservation;
+  reservation.set_name("launch");
+  reservation.set_end_unix_ms(absl::ToUnixMillis(clock_.Now() + absl::Hours(1)));
+  ASSERT_OK(core_->state.CommitReservation("launch", &reservation, 0, {}));
+  clock_.Advance(absl::Hours(24));
+  Rounds(1);
+  EXPECT_NE(core_->state.reservations().Find("launch").value, nullptr);
+  clock_.Advance(absl::Hours(2));
+  Rounds(1);
+  EXPECT_EQ(core_->state.reservations().Find("launch").value, nullptr);
+}
+
 TEST_F(ControllerSharingTest, WhatTheFabricDoesNotHaveIsRefusedWithTheNearestThatItHas) {
   AddNode("node-a", 4000, {"nvidia-h100-80g"});
   v1::JobSpec kind = Spec("kind", 1, 1000);
