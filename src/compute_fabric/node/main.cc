@@ -1,16 +1,12 @@
 // File: compute_fabric/node/main.cc
 //
 // oneai-node: reads the flags, discovers the machine, adopts what runs, and starts the agent.
-#include <signal.h>
-
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cstdio>
 #include <filesystem>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/grpc/channel.h"
 #include "base/log/log.h"
@@ -22,6 +18,7 @@
 #include "compute_fabric/devices/nvidia_health.h"
 #include "compute_fabric/node/agent.h"
 #include "compute_fabric/node/convert.h"
+#include "compute_fabric/node/daemon_flags.h"
 #include "compute_fabric/node/isolation.h"
 
 namespace oneai::fabric {
@@ -110,24 +107,12 @@ void AddFlags(CLI::App& app, NodeFlags& flags) {
 }
 
 absl::Status ParseIntoInfo(const NodeFlags& flags, v1::NodeInfo& info) {
-  const std::vector<std::string> range = absl::StrSplit(flags.ports, '-');
-  int first = 0;
-  int last = 0;
-  if (range.size() != 2 || !absl::SimpleAtoi(range[0], &first) ||
-      !absl::SimpleAtoi(range[1], &last) || first < 1 || last > 65'535 || first > last) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--ports ", flags.ports, ": expected first-last within 1-65535"));
-  }
-  info.set_port_first(first);
-  info.set_port_last(last);
-  for (const std::string& label : flags.labels) {
-    const std::pair<std::string, std::string> parts =
-        absl::StrSplit(label, absl::MaxSplits('=', 1));
-    if (parts.first.empty() || parts.second.empty()) {
-      return absl::InvalidArgumentError(absl::StrCat("--label ", label, ": expected key=value"));
-    }
-    (*info.mutable_labels())[parts.first] = parts.second;
-  }
+  ASSIGN_OR_RETURN(const PortRange ports, ParsePorts(flags.ports));
+  info.set_port_first(ports.first);
+  info.set_port_last(ports.last);
+  std::map<std::string, std::string> labels;
+  RETURN_IF_ERROR(ParsePairs("--label", flags.labels, labels));
+  for (const auto& [name, value] : labels) (*info.mutable_labels())[name] = value;
   return absl::OkStatus();
 }
 
@@ -274,11 +259,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }
-  signal(SIGPIPE, SIG_IGN);
   oneai::fabric::g_stop = flags.exit_at_once;
-  for (int signal_number : {SIGTERM, SIGINT}) {
-    signal(signal_number, [](int) { oneai::fabric::g_stop = true; });
-  }
+  oneai::fabric::StopOnSignals(&oneai::fabric::g_stop);
   absl::Status status = Log::Start({.component = "node", .file = flags.log_file});
   if (status.ok()) status = oneai::fabric::RunNode(flags);
   if (status.ok()) return 0;

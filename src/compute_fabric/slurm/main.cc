@@ -1,19 +1,15 @@
 // File: compute_fabric/slurm/main.cc
 //
 // oneai-slurm: brings a Slurm cluster into the fabric as a pool of nodes.
-#include <signal.h>
-
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cstdio>
 
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/log/log.h"
 #include "base/process/child_process.h"
 #include "base/status.h"
+#include "compute_fabric/node/daemon_flags.h"
 #include "compute_fabric/node/task_environment.h"
 #include "compute_fabric/slurm/slurm_agents.h"
 
@@ -56,28 +52,13 @@ void AddFlags(CLI::App& app, SlurmFlags& flags) {
   app.add_option("--log-file", flags.log_file, "log here too");
 }
 
-absl::Status ParsePairs(const std::string& flag, const std::vector<std::string>& texts,
-                        std::map<std::string, std::string>& pairs) {
-  for (const std::string& text : texts) {
-    const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits('=', 1));
-    if (parts.first.empty() || parts.second.empty())
-      return absl::InvalidArgumentError(absl::StrCat(flag, " ", text, ": expected name=value"));
-    pairs.insert(parts);
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<PoolOptions> ParsePool(const SlurmFlags& flags) {
   PoolOptions pool{.pool = flags.pool};
   RETURN_IF_ERROR(ParsePairs("--kind", flags.kinds, pool.kinds));
   RETURN_IF_ERROR(ParsePairs("--label", flags.labels, pool.labels));
-  const std::vector<std::string> range = absl::StrSplit(flags.ports, '-');
-  if (range.size() != 2 || !absl::SimpleAtoi(range[0], &pool.port_first) ||
-      !absl::SimpleAtoi(range[1], &pool.port_last) || pool.port_first < 1 ||
-      pool.port_last > 65'535 || pool.port_first > pool.port_last) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--ports ", flags.ports, ": expected first-last within 1-65535"));
-  }
+  ASSIGN_OR_RETURN(const PortRange ports, ParsePorts(flags.ports));
+  pool.port_first = ports.first;
+  pool.port_last = ports.last;
   return pool;
 }
 
@@ -120,9 +101,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }
-  signal(SIGPIPE, SIG_IGN);
-  for (int signal_number : {SIGTERM, SIGINT})
-    signal(signal_number, [](int) { oneai::fabric::g_stop = true; });
+  oneai::fabric::StopOnSignals(&oneai::fabric::g_stop);
   absl::Status status = Log::Start({.component = "slurm", .file = flags.log_file});
   if (status.ok()) status = oneai::fabric::Run(flags);
   if (status.ok()) return 0;
