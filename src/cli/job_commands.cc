@@ -6,6 +6,7 @@
 #include <iterator>
 #include <map>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -262,6 +263,7 @@ struct ListFlags {
   std::string project;
   std::string array;
   bool active = false;
+  bool summary = false;  // of the array, before its jobs
   int limit = 0;
 };
 
@@ -275,10 +277,15 @@ int List(const CommandContext& context, const ListFlags& flags) {
   request.set_limit(flags.limit);
   const auto jobs = session->Call<JobService>(&JobService::Stub::ListJobs, request);
   if (!jobs.ok()) return Fail(jobs.status());
+  if (flags.summary && jobs->jobs_size() == 0)
+    return Fail(absl::NotFoundError(absl::StrCat(
+        "no array ", flags.array, " with jobs; `oneai job list` shows what there is")));
   if (context.json()) {
     std::cout << ToJson(*jobs);
   } else {
-    PrintJobs({jobs->jobs().begin(), jobs->jobs().end()}, !flags.array.empty(), absl::Now());
+    const std::vector<Job> found(jobs->jobs().begin(), jobs->jobs().end());
+    if (flags.summary) PrintJobs(found, /*whole_arrays=*/false, absl::Now());
+    PrintJobs(found, !flags.array.empty(), absl::Now());
     if (jobs->num_more() > 0)
       std::cerr << jobs->num_more() << " older jobs are not shown; --limit shows more\n";
   }
@@ -433,11 +440,13 @@ void AddJobCommands(CLI::App& app, CommandContext& context) {
   auto id = std::make_shared<std::string>();
   AddCommand(job, context, "get", "show one job with its tasks and reasons",
              [&context, id] {
+               if (absl::StartsWith(*id, "array-"))
+                 return List(context, {.array = *id, .summary = true});
                fabric::v1::GetJobRequest request;
                request.set_id(*id);
                return OneJob(context, request, &JobService::Stub::GetJob);
              })
-      ->add_option("id", *id, "job id")
+      ->add_option("id", *id, "job id, or an array's: what has become of it, and its jobs")
       ->required();
 
   AddCommand(job, context, "why", "every reason why a job waits, and what would let it run",
