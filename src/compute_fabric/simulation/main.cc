@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <map>
@@ -17,6 +18,9 @@
 namespace {
 
 using namespace oneai::fabric::simulation;  // NOLINT(google-build-using-namespace): wiring only
+
+// Set by SIGINT and SIGTERM: the seed under way is the last, and the totals are printed.
+volatile std::sig_atomic_t g_stop = 0;
 
 struct Flags {
   uint64_t seed = 0;  // 0: many
@@ -92,8 +96,8 @@ int RunAll(const Flags& flags) {
   const auto start = std::chrono::steady_clock::now();
   uint64_t seed = flags.seed != 0 ? flags.seed : flags.first_seed;
   const int64_t limit = flags.seed != 0 ? 1 : flags.num_seeds;
-  while ((limit > 0 && totals.num_seeds < limit) ||
-         (limit == 0 && SecondsSince(start) < flags.seconds)) {
+  while (g_stop == 0 && ((limit > 0 && totals.num_seeds < limit) ||
+                         (limit == 0 && SecondsSince(start) < flags.seconds))) {
     RunOptions options{.seed = seed, .live_trace = flags.trace};
     options.fault_time = absl::Minutes(flags.fault_minutes);
     options.scenario =
@@ -138,6 +142,8 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
+  for (const int signal_number : {SIGINT, SIGTERM})
+    std::signal(signal_number, [](int) { g_stop = 1; });
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // who looks at its log sees what there is
   // The code under test warns of every fault; the trace says it better.
   if (const absl::Status logs =
