@@ -55,7 +55,9 @@ struct GrammarLimits {
   int32_t source_nesting_max = 64;     // brackets in a regex or EBNF, levels of a schema
   int32_t call_depth_max = 200;        // nested calls at run time, hence of nested JSON values
   int64_t mask_bytes_max = 64 << 20;   // memory for token masks; beyond it they are not kept
-  int64_t warm_steps_max = 4'000'000;  // work on masks in advance (about 5 ns each)
+  // Work on masks in advance, about 4 ns each: enough for some hundred states that allow most of a
+  // large vocabulary, so that none is left to the engine's thread.
+  int64_t warm_steps_max = 100'000'000;
 };
 
 class GrammarAutomaton;  // grammar_automaton.h
