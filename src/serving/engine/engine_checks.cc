@@ -47,6 +47,10 @@ absl::Status CheckChoices(const GenerationRequest& r) {
     return absl::InvalidArgumentError(absl::StrCat(
         "best_of is ", r.best_of, "; it must be from n, ", r.num_choices, ", to ", kChoicesMax));
   }
+  if (r.sampling.max_tokens == 0 && r.best_of > 1) {
+    return absl::InvalidArgumentError(absl::StrCat("max_tokens is 0 and best_of is ", r.best_of,
+                                                   "; a prompt alone has one answer"));
+  }
   return absl::OkStatus();
 }
 

@@ -120,6 +120,11 @@ TEST(ChoicesTest, RefusesCountsOutOfRange) {
   request.num_choices = 3;
   EXPECT_THAT(engine.SubmitError(request),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("best_of is 1")));
+  request.num_choices = request.best_of = 3;
+  request.sampling.max_tokens = 0;
+  request.sampling.prompt_logprobs = 0;
+  EXPECT_THAT(engine.SubmitError(request),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("best_of is 3")));
   request.num_choices = request.best_of = 65;
   EXPECT_THAT(engine.SubmitError(request),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("n is 65")));
