@@ -11,7 +11,9 @@ namespace {
 
 // A confused controller cannot make us spin.
 constexpr absl::Duration kHeartbeatGap = absl::Milliseconds(50);
-constexpr absl::Duration kRetryMax = absl::Seconds(3);
+// A controller that is back should hear from everybody at once: the fabric recovers no sooner. One
+// small call a second is nothing even for it and ten thousand nodes.
+constexpr absl::Duration kRetryMax = absl::Seconds(1);
 constexpr absl::Duration kSupersededCheckGap = absl::Seconds(1);
 
 }  // namespace

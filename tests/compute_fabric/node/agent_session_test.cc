@@ -122,5 +122,15 @@ TEST_F(AgentSessionTest, AClockThatWasSetBackMakesNoAnswerYoungerOrOlder) {
   EXPECT_THAT(tasks_.started, ElementsAre("job-a.0.1"));
 }
 
+TEST_F(AgentSessionTest, HoweverLongTheControllerIsAwayItIsAskedAboutEverySecond) {
+  for (int i = 0; i < 20; ++i) {
+    Ask();
+    EXPECT_EQ(session_.Failed(now_, /*jitter=*/0.999), i == 0);
+    EXPECT_LE(session_.next_heartbeat() - now_, absl::Seconds(1));
+    EXPECT_GE(session_.next_heartbeat() - now_, absl::Milliseconds(100));
+    now_ = session_.next_heartbeat();
+  }
+}
+
 }  // namespace
 }  // namespace oneai::fabric
