@@ -44,7 +44,17 @@ inline __attribute__((always_inline)) void ForEachGroup(const GemmTask& task, co
                    .sums = work.group_carry,
                    .ahead_bytes = work.ahead_bytes,
                    .prefetch_lines = work.prefetch_lines};
+  // Scales are asked for as the codes are: of a later group where groups are small, else of this
+  // one, which needs them at its end.
+  const int64_t parameter_bytes = layout.ParameterBytes(width);
+  const int64_t parameters_ahead = group_bytes > kStreamAheadBytes ? 0 : work.ahead_bytes;
+  const bool prefetches = (work.prefetch_lines & 1u) != 0;
   for (int64_t k = work.k_begin; k < work.k_end; k = piece.k_end) {
+    if (prefetches && in_group == 0) {
+      for (int64_t i = 0; i < parameter_bytes; i += kLineBytes) {
+        __builtin_prefetch(group_data + i + parameters_ahead);
+      }
+    }
     piece.w = group_data + first_tile + in_group / layout.tile_k * piece.w_step;
     piece.k = k;
     piece.k_end = std::min(group_end, work.k_end);

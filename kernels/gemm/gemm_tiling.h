@@ -21,7 +21,7 @@ namespace oneai::kernels {
 inline constexpr int64_t kLineBytes = 64;
 inline constexpr int64_t kTileBytes = 1024;  // of all formats but int4 and small groups
 inline constexpr int64_t kChunkRows = 96;    // rows that share a chunk of weights
-inline constexpr int64_t kStreamAheadBytes = 8192;
+inline constexpr int64_t kStreamAheadBytes = 12288;
 inline constexpr int64_t kBlockOutputs = PackedLayout::kBlockPanels * PackedLayout::kPanelOutputs;
 
 // One tile's work: rows from `row` (all in one group of 16), panels from `panel` (all in one
@@ -155,6 +155,17 @@ class TileLoop {
     return fitting / unit * unit;
   }
 
+  // From a line of w to the one to ask for: a little ahead of a lone stream (the hardware
+  // prefetcher restarts at each page, this does not), else the same place in the next chunk. Whole
+  // groups, where they are small, so that codes ask for codes and scales for scales.
+  int64_t AheadBytes(int64_t tiles, int64_t chunk, int64_t width) const {
+    const int64_t dense = chunk * width * (layout_.tile_bytes() / layout_.tile_k);
+    const int64_t ahead = tiles == 1 ? kStreamAheadBytes : dense;
+    const int64_t group = layout_.GroupBytes(width);
+    if (!IsInteger(layout_.format) || group > kStreamAheadBytes) return ahead;
+    return (ahead + group - 1) / group * group;
+  }
+
   void RunRows(int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
     int64_t tiles = 0;
     for (int64_t row = row_begin; row < row_end; row += TileRows(row, row_end, kRows)) ++tiles;
@@ -164,9 +175,7 @@ class TileLoop {
     const int64_t depth = IsInteger(layout_.format) ? layout_.padded_k : layout_.k;
     const int64_t chunk = ChunkDepth(all_tiles);
     TileWork work;
-    work.ahead_bytes = all_tiles == 1 ? kStreamAheadBytes
-                                      : chunk * layout_.BlockWidth(panel_begin) *
-                                            (layout_.tile_bytes() / layout_.tile_k);
+    work.ahead_bytes = AheadBytes(all_tiles, chunk, layout_.BlockWidth(panel_begin));
     for (work.k_begin = 0; work.k_begin < depth; work.k_begin += chunk) {
       work.k_end = std::min(depth, work.k_begin + chunk);
       work.first = work.k_begin == 0;
