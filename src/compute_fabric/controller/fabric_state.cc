@@ -100,11 +100,17 @@ absl::Status FabricState::ResolveDoubts() {
     if (absl::StartsWith(key, "nodes/")) RETURN_IF_ERROR(nodes_.Refresh(*store_, id));
     if (absl::StartsWith(key, "endpoints/")) RETURN_IF_ERROR(endpoints_.Refresh(*store_, id));
     if (absl::StartsWith(key, "queues/")) RETURN_IF_ERROR(queues_.Refresh(*store_, id));
-    if (key == kQueuesKey) RETURN_IF_ERROR(LearnQueuesRevision());
     if (absl::StartsWith(key, "arrays/")) RETURN_IF_ERROR(arrays_.Refresh(*store_, id));
     if (absl::StartsWith(key, "reservations/")) RETURN_IF_ERROR(reservations_.Refresh(*store_, id));
+    if (key == kQueuesKey) continue;
     absl::MutexLock lock(&mu_);
     doubtful_.erase(key);
+  }
+  // After the queues themselves, as in CommitQueues.
+  if (keys.contains(kQueuesKey)) {
+    RETURN_IF_ERROR(LearnQueuesRevision());
+    absl::MutexLock lock(&mu_);
+    doubtful_.erase(kQueuesKey);
   }
   if (!keys.empty()) Wake();
   return absl::OkStatus();
@@ -296,16 +302,17 @@ absl::Status FabricState::CommitQueues(const std::map<std::string, const v1::Que
   transaction.Put(kQueuesKey, "");
   const std::vector<v1::Event> events = events_.Add(drafts, Now(), transaction);
   ASSIGN_OR_RETURN(const int64_t revision, Commit(std::move(transaction)));
-  {
-    absl::MutexLock lock(&mu_);
-    queues_revision_ = std::max(queues_revision_, revision);
-  }
   for (const auto& [path, queue] : queues) {
     if (queue != nullptr) {
       queues_.Install(path, std::make_shared<v1::Queue>(*queue), revision);
     } else {
       queues_.Erase(path);
     }
+  }
+  {
+    // After the queues: a plan made in between with the old ones must not pass for one of the new.
+    absl::MutexLock lock(&mu_);
+    queues_revision_ = std::max(queues_revision_, revision);
   }
   events_.Install(events);
   Wake();
