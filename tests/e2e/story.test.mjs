@@ -136,12 +136,14 @@ test("answers take the form that was asked for", { timeout: 120_000 }, async () 
   const choice = await client.completions.create({ model: "shakespeare", prompt: "To be,", structured_outputs: { choice: ["or not", "always"] } });
   assert.ok(["or not", "always"].includes(choice.choices[0].text));
 
-  const tools = [{ type: "function", function: { name: "exeunt", parameters: { ...schema, properties: { act: schema.properties.act }, required: ["act"] } } }];
+  // The model reads 64 tokens, question and answer together.
+  const tools = [{ type: "function", function: { name: "go", parameters: { type: "object", properties: { a: { enum: [1, 2] } }, required: ["a"] } } }];
+  ask.messages = [{ role: "user", content: "I" }];
   const called = await client.chat.completions.create({ ...ask, tools, tool_choice: "required" });
   assert.equal(called.choices[0].finish_reason, "tool_calls");
   const call = called.choices[0].message.tool_calls[0];
-  assert.equal(call.function.name, "exeunt");
-  assert.ok(JSON.parse(call.function.arguments).act >= 1);
+  assert.equal(call.function.name, "go");
+  assert.ok([1, 2].includes(JSON.parse(call.function.arguments).a));
   let pieces = "";
   for await (const chunk of await client.chat.completions.create({ ...ask, tools, tool_choice: "required", stream: true })) {
     for (const delta of chunk.choices[0]?.delta?.tool_calls ?? []) pieces += delta.function.arguments;
@@ -152,7 +154,7 @@ test("answers take the form that was asked for", { timeout: 120_000 }, async () 
 
 test("choices, log-probabilities, bias and cached prompts", { timeout: 60_000 }, async () => {
   const client = await openai();
-  const ask = { model: "shakespeare", prompt: "ROMEO: " + "But soft, what light through yonder window breaks? ".repeat(4), max_tokens: 6, seed: 3 };
+  const ask = { model: "shakespeare", prompt: "ROMEO: " + "But soft, what light through yonder window breaks? ", max_tokens: 6, seed: 3 };
   const many = await client.completions.create({ ...ask, n: 3, logprobs: 2, temperature: 1.2 });
   assert.deepEqual(many.choices.map((choice) => choice.index), [0, 1, 2]);
   for (const { logprobs } of many.choices) {

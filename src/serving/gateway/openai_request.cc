@@ -45,7 +45,8 @@ void ReadStops(BodyReader& reader, SamplingParams& sampling) {
   }
 }
 
-void ReadSampling(BodyReader& reader, SamplingParams& sampling) {
+// `max_tokens_min`: 0 where an answer of no tokens says something (the prompt's log-probabilities).
+void ReadSampling(BodyReader& reader, int64_t max_tokens_min, SamplingParams& sampling) {
   reader.Number("temperature", 0, 2, [&](double v) { sampling.set_temperature(v); });
   reader.Number("top_p", 0, 1, [&](double v) { sampling.set_top_p(v); });
   reader.Number("min_p", 0, 1, [&](double v) { sampling.set_min_p(v); });
@@ -59,7 +60,7 @@ void ReadSampling(BodyReader& reader, SamplingParams& sampling) {
   });
   reader.Integer("seed", std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max(),
                  [&](int64_t v) { sampling.set_seed(v); });
-  reader.Integer("max_tokens", 1, kInt32Max,
+  reader.Integer("max_tokens", max_tokens_min, kInt32Max,
                  [&](int64_t v) { sampling.set_max_tokens(static_cast<int32_t>(v)); });
   reader.Integer("min_tokens", 0, kInt32Max,
                  [&](int64_t v) { sampling.set_min_tokens(static_cast<int32_t>(v)); });
@@ -143,7 +144,7 @@ absl::StatusOr<OpenAiRequest> ParseChatCompletion(absl::string_view body) {
   inference::v1::ChatRequest chat;
   chat.set_model(reader.Text("model"));
   ReadMessages(reader, chat);
-  ReadSampling(reader, *chat.mutable_sampling());
+  ReadSampling(reader, 1, *chat.mutable_sampling());
   reader.Integer("max_completion_tokens", 1, std::numeric_limits<int32_t>::max(), [&](int64_t v) {
     chat.mutable_sampling()->set_max_tokens(static_cast<int32_t>(v));
   });
@@ -179,7 +180,7 @@ absl::StatusOr<OpenAiRequest> ParseCompletion(absl::string_view body) {
   inference::v1::CompletionRequest completion;
   completion.set_model(reader.Text("model"));
   ReadPrompt(reader, completion);
-  ReadSampling(reader, *completion.mutable_sampling());
+  ReadSampling(reader, 0, *completion.mutable_sampling());
   reader.Integer("priority", -100, 100,
                  [&](int64_t v) { completion.set_priority(static_cast<int32_t>(v)); });
   completion.set_echo(reader.Boolean("echo"));

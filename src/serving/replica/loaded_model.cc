@@ -6,10 +6,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/log/log.h"
 #include "base/status.h"
 #include "models/runtime/cpu_model.h"
 #include "models/weights/model_files.h"
 #include "serving/engine/cpu_model_runner.h"
+#include "serving/engine/model_drafter.h"
 
 namespace oneai::serving {
 namespace {
@@ -91,6 +93,18 @@ absl::StatusOr<std::unique_ptr<ModelRunner>> NewRunner(const ReplicaSettings& se
   return NewCpuModelRunner(std::move(model), options);
 }
 
+// The model that guesses, once its tokens are known to mean the same.
+absl::StatusOr<std::unique_ptr<ModelRunner>> LoadDraft(const ReplicaSettings& settings,
+                                                       const models::Tokenizer& tokenizer,
+                                                       int64_t context) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<models::Tokenizer> of_draft,
+                   models::LoadTokenizerOf(settings.draft_model_dir));
+  RETURN_IF_ERROR(Annotate(CheckSameTokens(tokenizer, *of_draft), "draft_model_dir"));
+  ASSIGN_OR_RETURN(std::unique_ptr<models::CpuModel> draft,
+                   LoadCpuModel(settings, settings.draft_model_dir));
+  return NewRunner(settings, std::move(draft), context);
+}
+
 EngineOptions ToEngineOptions(const ReplicaSettings& settings, int64_t context) {
   EngineOptions options;
   options.max_context_tokens = context;
@@ -124,6 +138,10 @@ absl::StatusOr<LoadedModel> LoadModel(const ReplicaSettings& settings) {
   ASSIGN_OR_RETURN(std::unique_ptr<models::CpuModel> model,
                    LoadCpuModel(settings, settings.model_dir));
   const models::ModelConfig& config = model->config();
+  if (const int64_t vision = model->num_vision_tensors(); vision > 0) {
+    Log::Warning("the model's vision tower is not used: text only",
+                 {{"model", settings.model_name}, {"tensors", vision}});
+  }
   ASSIGN_OR_RETURN(const int64_t context, ContextTokens(settings, config));
   loaded.engine_options = ToEngineOptions(settings, context);
   loaded.model.name = settings.model_name;
@@ -145,9 +163,7 @@ absl::StatusOr<LoadedModel> LoadModel(const ReplicaSettings& settings) {
   loaded.prompts = std::make_unique<PromptBuilder>(std::move(prompts));
   ASSIGN_OR_RETURN(loaded.runner, NewRunner(settings, std::move(model), context));
   if (!settings.draft_model_dir.empty()) {
-    ASSIGN_OR_RETURN(std::unique_ptr<models::CpuModel> draft,
-                     LoadCpuModel(settings, settings.draft_model_dir));
-    ASSIGN_OR_RETURN(loaded.draft, NewRunner(settings, std::move(draft), context));
+    ASSIGN_OR_RETURN(loaded.draft, LoadDraft(settings, loaded.prompts->tokenizer(), context));
   }
   return loaded;
 }

@@ -204,9 +204,40 @@ TEST_F(GatewayProcessTest, RefusesStrangers) {
   EXPECT_TRUE(Eventually([&] { return Get("/v1/models").status == 401; }));
 }
 
+TEST_F(GatewayProcessTest, EmbedsThroughBothDoors) {
+  StartGateway();
+  const HttpResponse response =
+      Send("POST", "/v1/embeddings", R"({"model":"shakespeare:law","input":["ab","abcd"]})");
+  ASSERT_EQ(response.status, 200) << response.body;
+  const Json json = Json::parse(response.body);
+  EXPECT_EQ(json["data"][1]["embedding"].dump(), "[4.0,0.0]");
+  EXPECT_EQ(json["usage"]["total_tokens"], 7);
+  EXPECT_EQ(HeaderOf(response, "x-request-id"), "test-1");
+  EXPECT_TRUE(replicas_[0].tenant() == "retail" || replicas_[1].tenant() == "retail");
+
+  inference::v1::EmbedRequest request;
+  request.set_model("shakespeare");
+  request.add_inputs()->set_text("abc");
+  inference::v1::EmbedResponse embedded;
+  auto context = WithKey();
+  ASSERT_TRUE(stub_->Embed(context.get(), request, &embedded).ok());
+  EXPECT_EQ(embedded.embeddings(0).values(0), 3);
+  auto no_key = WithKey("");
+  EXPECT_EQ(stub_->Embed(no_key.get(), request, &embedded).error_code(),
+            grpc::StatusCode::UNAUTHENTICATED);
+}
+
+TEST_F(GatewayProcessTest, AReplicaThatCannotEmbedNowIsReplaced) {
+  StartGateway();
+  replicas_[0].Behave("refuse");
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(Send("POST", "/v1/embeddings", R"({"model":"shakespeare","input":"a"})").status, 200);
+  }
+}
+
 TEST_F(GatewayProcessTest, BadRequestsAreNamed) {
   StartGateway();
-  const HttpResponse bad = Complete("x", R"(,"n":2)");
+  const HttpResponse bad = Complete("x", R"(,"n":65)");
   EXPECT_EQ(bad.status, 400);
   EXPECT_EQ(Json::parse(bad.body)["error"]["param"], "n");
   const HttpResponse too_long = Complete("long");
