@@ -23,7 +23,11 @@ struct Bf16Tile {
     const uint32_t lines = work.prefetch_lines;
     __m512 sum[kRows][kPanels];
     BeginSums(work, sum);
+    // Rows of x come from the second or third level, 64 bytes here and there: those of the next
+    // tile that has this one's place in its group of rows are asked for now.
+    const int64_t next_group = task.w->padded_k() / kDepthStep * rows.step;
     for (int64_t k = work.k_begin; k < work.k_end; k += kDepthStep) {
+      for (int r = 0; r < kRows; ++r) __builtin_prefetch(x + next_group + r * (kDepthStep / 2));
 #pragma GCC unroll 4
       for (int pair = 0; pair < kDepthStep / 2; ++pair) {
         const std::byte* line = w + pair * kLineBytes;
