@@ -91,7 +91,7 @@ void GemmWith(const Variant<GemmFn>& variant, const GemmArgs& args, KernelContex
   const int64_t per_cell = PanelsPerCell(panels, num_threads);
   const int64_t cells = (panels + per_cell - 1) / per_cell;
   const int64_t chunks = NumRowChunks(args.m, cells, num_threads);
-  ctx.threads().ParallelFor(chunks * cells, [&](int64_t begin, int64_t end, int) {
+  ctx.threads().ParallelForGuided(chunks * cells, [&](int64_t begin, int64_t end, int) {
     GemmTask task = whole;
     while (begin < end) {
       const int64_t chunk = begin / cells;

@@ -38,13 +38,28 @@ ThreadPool::~ThreadPool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
+void ThreadPool::RunGuided(int worker) {
+  int64_t begin = next_.load(std::memory_order_relaxed);
+  while (begin < n_) {
+    const int64_t part = std::max<int64_t>(1, (n_ - begin) / (2 * num_threads_));
+    if (!next_.compare_exchange_weak(begin, begin + part, std::memory_order_relaxed)) continue;
+    (*body_)(begin, begin + part, worker);
+    begin = next_.load(std::memory_order_relaxed);
+  }
+}
+
 void ThreadPool::RunPart(int worker) {
+  if (guided_) return RunGuided(worker);
   const int64_t begin = worker * n_ / num_threads_;
   const int64_t end = (worker + 1) * n_ / num_threads_;
   if (begin < end) (*body_)(begin, end, worker);
 }
 
-void ThreadPool::ParallelFor(int64_t n, Body body) {
+void ThreadPool::ParallelFor(int64_t n, Body body) { Run(n, body, false); }
+
+void ThreadPool::ParallelForGuided(int64_t n, Body body) { Run(n, body, true); }
+
+void ThreadPool::Run(int64_t n, Body body, bool guided) {
   if (n <= 0) return;
   if (num_threads_ == 1 || n == 1) {
     body(0, n, 0);
@@ -52,6 +67,8 @@ void ThreadPool::ParallelFor(int64_t n, Body body) {
   }
   n_ = n;
   body_ = &body;
+  guided_ = guided;
+  next_.store(0, std::memory_order_relaxed);
   num_pending_.Set(static_cast<uint32_t>(num_threads_ - 1));
   generation_.Add(1);
   generation_.Wake();

@@ -1,6 +1,7 @@
 // A fixed set of threads that run one loop at a time.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <thread>
 #include <vector>
@@ -41,18 +42,28 @@ class ThreadPool {
   // some tens when they sleep (benchmarks/kernels/thread_pool_bench).
   void ParallelFor(int64_t n, Body body);
 
+  // As ParallelFor, but a thread comes back for more: parts are large at first and small at the end
+  // (guided self-scheduling, Polychronopoulos and Kuck 1987), so that a core that is slower, or is
+  // taken away for a moment, holds nobody up. A thread may call `body` several times. For loops of
+  // some tens of microseconds and more.
+  void ParallelForGuided(int64_t n, Body body);
+
  private:
   static constexpr int kLine = 64;  // bytes: what is written by different threads lies apart
 
   void WorkerLoop(int worker);
+  void Run(int64_t n, Body body, bool guided);
   void RunPart(int worker);
+  void RunGuided(int worker);
 
   const int num_threads_;
-  // Bumped once per loop; workers wait for the bump. Publishes n_, body_ and stopping_.
+  // Bumped once per loop; workers wait for the bump. Publishes the members up to stopping_.
   alignas(kLine) WaitableWord generation_;
   int64_t n_ = 0;
   const Body* body_ = nullptr;
+  bool guided_ = false;
   bool stopping_ = false;
+  alignas(kLine) std::atomic<int64_t> next_ = 0;  // of a guided loop: the first index nobody has
   alignas(kLine) WaitableWord num_pending_;  // workers still inside the loop
   std::vector<std::thread> threads_;
 };
