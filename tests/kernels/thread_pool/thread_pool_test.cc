@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -94,6 +95,22 @@ TEST(KernelContextTest, ScratchIsAlignedAndKept) {
   std::byte* const large = ctx.Scratch(1000);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(large) % 64, 0u);
   EXPECT_EQ(ctx.Scratch(10), large);
+}
+
+TEST(ThreadPoolTest, AGuidedLoopCoversEveryIndexOnce) {
+  for (const int num_threads : {1, 2, 5}) {
+    ThreadPool pool(num_threads);
+    for (const int64_t n : {0, 1, 2, 7, 64, 1000}) {
+      std::vector<std::atomic<int>> times(static_cast<size_t>(n));
+      pool.ParallelForGuided(n, [&](int64_t begin, int64_t end, int worker) {
+        EXPECT_GE(worker, 0);
+        EXPECT_LT(worker, num_threads);
+        EXPECT_LT(begin, end);
+        for (int64_t i = begin; i < end; ++i) ++times[static_cast<size_t>(i)];
+      });
+      for (const std::atomic<int>& count : times) EXPECT_EQ(count, 1);
+    }
+  }
 }
 
 }  // namespace
