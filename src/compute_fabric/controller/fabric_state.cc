@@ -288,7 +288,7 @@ absl::Status FabricState::DeleteJobs(const std::vector<JobRecord>& jobs,
 }
 
 absl::Status FabricState::CommitQueues(const std::map<std::string, const v1::Queue*>& queues,
-                                       const EventDrafts& drafts) {
+                                       const EventDrafts& drafts, int64_t queues_revision) {
   Transaction transaction;
   for (const auto& [path, queue] : queues) {
     const std::string key = queues_.KeyOf(path);
@@ -299,7 +299,7 @@ absl::Status FabricState::CommitQueues(const std::map<std::string, const v1::Que
       transaction.Delete(key);
     }
   }
-  transaction.Put(kQueuesKey, "");
+  transaction.If(kQueuesKey, queues_revision).Put(kQueuesKey, "");
   const std::vector<v1::Event> events = events_.Add(drafts, Now(), transaction);
   ASSIGN_OR_RETURN(const int64_t revision, Commit(std::move(transaction)));
   for (const auto& [path, queue] : queues) {

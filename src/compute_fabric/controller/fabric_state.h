@@ -113,9 +113,10 @@ class FabricState {
   // what they were. Aborted: they changed.
   absl::Status DeleteJobs(const std::vector<JobRecord>& jobs,
                           const std::vector<Record<v1::JobArray>>& arrays, Transaction transaction);
-  // As SetQueues: replaces or (null) deletes queues, all or none, with their events.
+  // Replaces or (null) deletes queues, all or none, with their events, if no queue has changed
+  // since `queues_revision`. Aborted: read the queues again.
   absl::Status CommitQueues(const std::map<std::string, const v1::Queue*>& queues,
-                            const EventDrafts& events);
+                            const EventDrafts& events, int64_t queues_revision);
   absl::Status DeleteEndpoint(const std::string& name);
   // Writes a reservation, or (null) deletes it, if it is still the one of `revision_before` (0:
   // new). Aborted: it has changed.

@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -75,6 +76,18 @@ bool Contains(const std::string& above, const std::string& path) {
   return path.size() > above.size() && absl::StartsWith(path, above) && path[above.size()] == '/';
 }
 
+// The tree must add up as a whole, so a change is written only if no queue has changed since it was
+// checked; then it is checked again. No lock is held while it is written.
+absl::Status UntilUnchanged(absl::FunctionRef<absl::Status()> attempt) {
+  constexpr int kAttempts = 10;
+  absl::Status status;
+  for (int i = 0; i < kAttempts; ++i) {
+    status = attempt();
+    if (!absl::IsAborted(status)) return status;
+  }
+  return absl::AbortedError("the queues are being changed by others; look and retry");
+}
+
 }  // namespace
 
 void QueueRequests::Audit(const Identity& caller, const std::string& action,
@@ -119,7 +132,7 @@ std::vector<v1::Queue> QueueRequests::List(const Identity& caller) const {
 
 absl::Status QueueRequests::Commit(const std::vector<v1::Queue>& queues, const Identity& caller) {
   if (queues.empty()) return Wrong("queues", "is empty; give at least one");
-  absl::MutexLock lock(&changing_);
+  const int64_t revision = state_->queues_revision();  // before the queues
   std::map<std::string, v1::Queue> tree;
   for (const Record<v1::Queue>& known : state_->queues().All())
     tree[known.value->project()] = *known.value;
@@ -139,12 +152,12 @@ absl::Status QueueRequests::Commit(const std::vector<v1::Queue>& queues, const I
     events.push_back(
         {"queue.changed", path, absl::StrCat("set by ", caller.principal.name()), "info"});
   }
-  return state_->CommitQueues(changed, events);
+  return state_->CommitQueues(changed, events, revision);
 }
 
 absl::StatusOr<v1::Queue> QueueRequests::Set(const v1::Queue& queue, const Identity& caller) {
   RETURN_IF_ERROR(Authorize(caller, "queue.set", queue.project()));
-  const absl::Status outcome = Commit({queue}, caller);
+  const absl::Status outcome = UntilUnchanged([&] { return Commit({queue}, caller); });
   Audit(caller, "queue.set", queue.project(), outcome);
   RETURN_IF_ERROR(outcome);
   for (v1::Queue& after : List(caller)) {
@@ -156,7 +169,7 @@ absl::StatusOr<v1::Queue> QueueRequests::Set(const v1::Queue& queue, const Ident
 absl::StatusOr<v1::ListQueuesResponse> QueueRequests::SetAll(const std::vector<v1::Queue>& queues,
                                                              const Identity& caller) {
   RETURN_IF_ERROR(Authorize(caller, "queue.set", "*"));
-  const absl::Status outcome = Commit(queues, caller);
+  const absl::Status outcome = UntilUnchanged([&] { return Commit(queues, caller); });
   for (const v1::Queue& queue : queues) Audit(caller, "queue.set", queue.project(), outcome);
   RETURN_IF_ERROR(outcome);
   v1::ListQueuesResponse response;
@@ -165,7 +178,7 @@ absl::StatusOr<v1::ListQueuesResponse> QueueRequests::SetAll(const std::vector<v
 }
 
 absl::Status QueueRequests::CommitDelete(const std::string& path, const Identity& caller) {
-  absl::MutexLock lock(&changing_);
+  const int64_t revision = state_->queues_revision();  // before the queues
   if (state_->queues().Find(path).value == nullptr) {
     return absl::NotFoundError(absl::StrCat("no queue ", path.substr(0, kNameLengthMax),
                                             "; `oneai queue list` shows what there is"));
@@ -189,12 +202,12 @@ absl::Status QueueRequests::CommitDelete(const std::string& path, const Identity
   RETURN_IF_ERROR(QueueTree::Validate(specs));
   return state_->CommitQueues(
       {{path, nullptr}},
-      {{"queue.deleted", path, absl::StrCat("by ", caller.principal.name()), "info"}});
+      {{"queue.deleted", path, absl::StrCat("by ", caller.principal.name()), "info"}}, revision);
 }
 
 absl::Status QueueRequests::Delete(const std::string& path, const Identity& caller) {
   RETURN_IF_ERROR(Authorize(caller, "queue.delete", path));
-  absl::Status outcome = CommitDelete(path, caller);
+  const absl::Status outcome = UntilUnchanged([&] { return CommitDelete(path, caller); });
   Audit(caller, "queue.delete", path, outcome);
   return outcome;
 }

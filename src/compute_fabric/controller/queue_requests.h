@@ -8,7 +8,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "base/auth/access.h"
 #include "compute_fabric/controller/fabric_state.h"
 #include "compute_fabric/controller/hooks.h"
@@ -36,14 +35,13 @@ class QueueRequests {
                          const std::string& path) const;
   void Audit(const Identity& caller, const std::string& action, const std::string& path,
              const absl::Status& outcome) const;
+  // One attempt. Aborted: the queues have changed since they were read.
   absl::Status Commit(const std::vector<v1::Queue>& queues, const Identity& caller);
   absl::Status CommitDelete(const std::string& path, const Identity& caller);
 
   FabricState* const state_;
   LiveSchedule* const schedule_;
   const ControllerHooks* const hooks_;
-  // The tree must add up as a whole: changes are checked and written one after the other.
-  absl::Mutex changing_;
 };
 
 }  // namespace oneai::fabric
