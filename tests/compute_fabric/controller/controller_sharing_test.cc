@@ -1,4 +1,6 @@
 // Queues, preemption, elastic gangs, usage and retention, from submit to end.
+#include <thread>
+
 #include "absl/strings/str_join.h"
 #include "base/store/memory_store.h"
 #include "compute_fabric/controller/fabric_usage.h"
@@ -160,6 +162,25 @@ TEST_F(ControllerSharingTest, ATreeThatDoesNotAddUpIsRefusedAsAWhole) {
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("retail/none")));
   EXPECT_THAT(core_->queues.Delete("retail/nlp", testing::Engineer()),
               StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("alice")));
+}
+
+// No lock is held while queues are written, so the store must notice.
+TEST_F(ControllerSharingTest, OfTwoChangesAtOnceThatDoNotAddUpOneIsRefused) {
+  ASSERT_OK(core_->queues.Set(QueueOfCpus("retail", 2), testing::Admin()).status());
+  for (int round = 0; round < 20; ++round) {
+    const std::string paths[] = {"retail/a", "retail/b"};
+    absl::Status outcomes[2];
+    std::thread other([&] {
+      outcomes[1] = core_->queues.Set(QueueOfCpus(paths[1], 2), testing::Admin()).status();
+    });
+    outcomes[0] = core_->queues.Set(QueueOfCpus(paths[0], 2), testing::Admin()).status();
+    other.join();
+    ASSERT_NE(outcomes[0].ok(), outcomes[1].ok()) << outcomes[0] << outcomes[1];
+    const int winner = outcomes[0].ok() ? 0 : 1;
+    EXPECT_EQ(outcomes[1 - winner].code(), absl::StatusCode::kInvalidArgument)
+        << outcomes[1 - winner];
+    ASSERT_OK(core_->queues.Delete(paths[winner], testing::Admin()));
+  }
 }
 
 TEST_F(ControllerSharingTest, EveryUnitHasASandboxThatIsNotLent) {
