@@ -77,7 +77,7 @@ void GroundTruth::Committed(int64_t revision, const std::vector<WatchEvent>& eve
       if (event.kind == WatchEvent::Kind::kPut) {
         TakeJob(id, event.item.value);
       } else {
-        Violate("no acknowledged job lost", absl::StrCat(id, " is deleted"), {id});
+        TakeDeletion(id);
       }
     } else if (absl::StartsWith(key, "nodes/")) {
       v1::Node node;
@@ -116,6 +116,22 @@ void GroundTruth::TakeJob(const std::string& id, const std::string& value) {
   if (IsFinished(job.state())) ever_ended_.insert(id);
   if (job.state() == v1::SUCCEEDED) ever_succeeded_.insert(id);
   jobs_[id] = std::move(job);
+}
+
+// The jobs of an array that was begun and never became whole, hence never acknowledged, may go: an
+// hour later by a clock that may jump.
+void GroundTruth::TakeDeletion(const std::string& id) {
+  const auto job = jobs_.find(id);
+  if (job == jobs_.end()) return;
+  const auto array = arrays_.find(job->second.array_id());
+  if (array == arrays_.end() || array->second.whole()) {
+    Violate("no acknowledged job lost", absl::StrCat(id, " is deleted"), {id});
+    return;
+  }
+  const auto request = job->second.spec().env().find(kRequestVariable);
+  if (request != job->second.spec().env().end()) job_of_request_.erase(request->second);
+  jobs_of_array_[array->first].erase(id);
+  jobs_.erase(job);
 }
 
 void GroundTruth::TakeRequest(const v1::Job& job) {

@@ -82,6 +82,7 @@ class GroundTruth {
   using Holder = std::pair<std::string, int>;  // job, rank
 
   void TakeJob(const std::string& id, const std::string& value);
+  void TakeDeletion(const std::string& id);
   void TakeRequest(const v1::Job& job);
   void CheckHistory(const v1::Job& before, const v1::Job& after);
   void CheckPlacement(const v1::Job* before, const v1::Job& after);

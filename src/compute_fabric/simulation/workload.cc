@@ -115,11 +115,9 @@ void Workload::Submit() {
   request.set_request_id(request_id);
   *request.mutable_spec() = DrawSpec(request_id);
   ++num_open_;
-  // What waits for a reservation that is over waits until it is cancelled.
-  const bool endless = request.spec().long_running() || !request.spec().reservation().empty();
   world_->Call<v1::SubmitJobResponse>(
       [this, request](ControllerCore& core) { return core.jobs.Submit(request, user_); },
-      [this, request_id, endless](const absl::StatusOr<v1::SubmitJobResponse>& response) {
+      [this, request_id](const absl::StatusOr<v1::SubmitJobResponse>& response) {
         --num_open_;
         if (!response.ok()) {
           ++num_refused_;
@@ -134,8 +132,6 @@ void Workload::Submit() {
           arrays_.push_back(response->array_id());
         }
         jobs_.insert(jobs_.end(), response->job_ids().begin(), response->job_ids().end());
-        if (endless)
-          endless_.insert(endless_.end(), response->job_ids().begin(), response->job_ids().end());
       });
 }
 
@@ -194,7 +190,15 @@ void Workload::CalmDown() {
   // Jobs without an end must run once more before they end: that, too, is liveness.
   world_->simulator().After(kEndlessMore, [this] {
     wound_down_ = true;
-    for (const std::string& job : endless_) Cancel(job);
+    // From the store, not from the answers: a submit that was refused and came again, late, may
+    // have been taken the second time. What waits for a reservation that is over waits until it is
+    // cancelled.
+    std::vector<std::string> endless;
+    for (const auto& [id, job] : world_->truth().jobs()) {
+      const bool ends = !job.spec().long_running() && job.spec().reservation().empty();
+      if (!ends && !IsFinished(job.state())) endless.push_back(id);
+    }
+    for (const std::string& id : endless) Cancel(id);
   });
 }
 

@@ -42,9 +42,8 @@ class Workload {
   int num_refused_ = 0;
   int num_open_ = 0;
   bool wound_down_ = false;
-  std::vector<std::string> jobs_;     // acknowledged
-  std::vector<std::string> endless_;  // of them, those that run until cancelled
-  std::vector<std::string> arrays_;   // of which those are
+  std::vector<std::string> jobs_;    // acknowledged
+  std::vector<std::string> arrays_;  // of which those are
 };
 
 }  // namespace oneai::fabric::simulation
