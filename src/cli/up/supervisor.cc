@@ -26,9 +26,9 @@ constexpr absl::Duration kStopGrace = absl::Seconds(20);
 constexpr absl::Duration kPoll = absl::Milliseconds(50);
 constexpr absl::Duration kBackoffMin = absl::Milliseconds(200);
 constexpr absl::Duration kBackoffMax = absl::Seconds(5);
-// What has lived for so long did not die of its start: it is started again without delay, however
-// often somebody kills it.
-constexpr absl::Duration kCameUp = absl::Seconds(2);
+// What has served, or lived for so long, did not die of its start: it is started again without
+// delay, however often somebody kills it.
+constexpr absl::Duration kCameUp = absl::Milliseconds(500);
 
 volatile std::sig_atomic_t g_stop = 0;
 
@@ -184,6 +184,14 @@ class Supervisor {
                      absl::FormatDuration(kStartTimeout), "; see ", slot.component->log.string()));
   }
 
+  static bool CameUp(const Slot& slot) {
+    if (slot.process.pid == 0) return false;  // it has not been started again yet
+    const std::string file = slot.component->endpoints_file.string();
+    std::error_code ignored;
+    if (!file.empty() && std::filesystem::exists(file, ignored)) return true;
+    return IsAlive(slot.process) && absl::Now() - slot.started > kCameUp;
+  }
+
   void Reap() {
     while (waitpid(-1, nullptr, WNOHANG) > 0) {
     }
@@ -192,10 +200,8 @@ class Supervisor {
   void RestartDead() {
     Reap();
     for (Slot& slot : slots_) {
-      if (IsAlive(slot.process)) {
-        if (absl::Now() - slot.started > kCameUp) slot.backoff = kBackoffMin;
-        continue;
-      }
+      if (CameUp(slot)) slot.backoff = kBackoffMin;
+      if (IsAlive(slot.process)) continue;
       if (slot.process.pid != 0) {
         Log::Warning("a component died and will be restarted",
                      {{"name", slot.component->name}, {"pid", slot.process.pid}});
