@@ -16,9 +16,9 @@ namespace {
 constexpr absl::Duration kEvery = absl::Minutes(1);
 constexpr absl::Duration kAbandonedAfter = absl::Hours(1);
 constexpr int kLookedAt = 2000;
-// A deletion is a job, its request, and totals of its usage; etcd takes 128 operations.
 // So long people can look at what was reserved.
 constexpr absl::Duration kReservationKept = absl::Hours(24);
+// A deletion is a job, its request, and totals of its usage; etcd takes 128 operations.
 constexpr size_t kJobsPerCommit = 20;
 
 }  // namespace
