@@ -138,8 +138,8 @@ absl::Status ReadMoe(const JsonObject& root, bool normalize, ModelConfig& config
   ASSIGN_OR_RETURN(moe.sparse_step, root.IntOr("decoder_sparse_step", 1, kCountRange));
   ASSIGN_OR_RETURN(moe.dense_layers, root.IntOrIntList("mlp_only_layers", {0, kCountRange.max}));
   std::ranges::sort(moe.dense_layers);
-  const auto repeated = std::ranges::unique(moe.dense_layers);
-  moe.dense_layers.erase(repeated.begin(), repeated.end());
+  moe.dense_layers.erase(std::unique(moe.dense_layers.begin(), moe.dense_layers.end()),
+                         moe.dense_layers.end());
   return absl::OkStatus();
 }
 
