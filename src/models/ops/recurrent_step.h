@@ -11,6 +11,12 @@
 
 namespace oneai::models {
 
+// A slot that receives the state after the first `num_tokens` tokens of a chunk.
+struct StateCheckpoint {
+  int64_t num_tokens = 0;
+  int32_t slot = 0;
+};
+
 // Runs of tokens in rounds: those of one round are of different sequences and run together; a round
 // may read what an earlier one wrote. Sequences that want the state between their tokens kept take
 // one round more per kept state. Reused from step to step without allocating.
@@ -24,16 +30,23 @@ class RecurrentStep {
   // Adds a sequence, whose tokens are the step's rows [begin, end): from the state in slot `from`
   // (kernels::kZeroState: zeros), leaving the state after all of them in slot `to`. With k
   // `snapshots`, fewer than there are tokens, snapshots[i] receives the state k - i tokens before
-  // the end.
+  // the end; `checkpoints`, in ascending order, lie before all of these.
   void Add(int32_t begin, int32_t end, int32_t from, int32_t to,
-           absl::Span<const int32_t> snapshots) {
+           absl::Span<const int32_t> snapshots,
+           absl::Span<const StateCheckpoint> checkpoints = {}) {
+    const int32_t first = begin;
     const auto count = static_cast<int32_t>(snapshots.size());
-    for (int32_t i = 0; i < count; ++i) {
-      AddRun(i, {begin, end - count + i, from, snapshots[i]});
-      begin = end - count + i;
-      from = snapshots[i];
+    int64_t round = 0;
+    const auto add_until = [&](int32_t middle, int32_t slot) {
+      AddRun(round++, {begin, middle, from, slot});
+      begin = middle;
+      from = slot;
+    };
+    for (const StateCheckpoint& checkpoint : checkpoints) {
+      add_until(first + static_cast<int32_t>(checkpoint.num_tokens), checkpoint.slot);
     }
-    AddRun(count, {begin, end, from, to});
+    for (int32_t i = 0; i < count; ++i) add_until(end - count + i, snapshots[i]);
+    add_until(end, to);
   }
 
   int64_t num_rounds() const { return num_rounds_; }

@@ -167,8 +167,19 @@ absl::Status CpuModel::CheckStates(absl::Span<const SequenceChunk> chunks,
       return ChunkError(i, absl::StrCat("wants ", chunk.state_snapshots.size(),
                                         " states within its ", chunk.tokens.size(), " tokens"));
     }
+    int64_t place = 0;
     const size_t first = written_slots_.size();
     written_slots_.push_back(chunk.state_slot);
+    for (const StateCheckpoint& checkpoint : chunk.state_checkpoints) {
+      const int64_t after = std::exchange(place, checkpoint.num_tokens);
+      const auto num_sure =
+          static_cast<int64_t>(chunk.tokens.size() - chunk.state_snapshots.size());
+      if (place <= after || place >= num_sure) {
+        return ChunkError(i, absl::StrCat("wants the state after ", place, " tokens, which is not ",
+                                          "between ", after, " and ", num_sure));
+      }
+      written_slots_.push_back(checkpoint.slot);
+    }
     written_slots_.insert(written_slots_.end(), chunk.state_snapshots.begin(),
                           chunk.state_snapshots.end());
     for (size_t s = first; s < written_slots_.size(); ++s) {
@@ -224,7 +235,7 @@ void CpuModel::FlattenChunk(const SequenceChunk& chunk, const CpuLora* adapter,
   prompt_tokens_.push_back(chunk.prompt_tokens > 0 ? chunk.prompt_tokens : positions_.back() + 1);
   recurrent_.Add(seq_start_[seq_start_.size() - 2], seq_start_.back(),
                  chunk.start_position == 0 ? kernels::kZeroState : chunk.state_slot,
-                 chunk.state_slot, chunk.state_snapshots);
+                 chunk.state_slot, chunk.state_snapshots, chunk.state_checkpoints);
 }
 
 CpuBatch CpuModel::FlattenStep(absl::Span<const SequenceChunk> chunks, const StepMemory& memory) {

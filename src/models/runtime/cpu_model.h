@@ -73,6 +73,10 @@ struct SequenceChunk {
   // slot i the state k - i tokens before the end. A sequence whose last tokens are unsure (drafts)
   // goes on from the slot behind the last one that was right.
   absl::Span<const int32_t> state_snapshots;
+  // Slots that receive the state at other places within the chunk, in ascending order, after at
+  // least one token and before those of state_snapshots and the end: where another sequence may go
+  // on.
+  absl::Span<const StateCheckpoint> state_checkpoints;
   // The last this many tokens get a row of final-normed hidden state in StepOutput::hidden: 1 for
   // an embedding, as many as Draft is to read.
   int64_t num_hidden_rows = 0;

@@ -188,6 +188,27 @@ TEST_P(HybridModelTest, ASnapshotWithinAChunkIsTheStateThere) {
   EXPECT_EQ(within, server.StateOf(0));
 }
 
+TEST_P(HybridModelTest, ACheckpointWithinAChunkIsTheStateThere) {
+  Server server(Options(2));
+  const std::vector<int32_t> tokens = SomeTokens(12, 1), others = SomeTokens(9, 7);
+  std::vector<std::vector<std::byte>> after;  // states after 1, 2, ... 12 tokens
+  for (int64_t t = 0; t < 12; ++t) {
+    server.Run({server.Chunk(0, tokens, t, 1, 0)});
+    after.push_back(server.StateOf(0));
+  }
+  const std::vector<StateCheckpoint> checkpoints = {{1, 4}, {8, 2}};
+  const std::vector<int32_t> snapshots = {3};
+  SequenceChunk chunk = server.Chunk(1, tokens, 2, 10);
+  server.Run({server.Chunk(1, tokens, 0, 2, 0)});
+  chunk.state_checkpoints = checkpoints;
+  chunk.state_snapshots = snapshots;
+  server.Run({server.Chunk(5, others, 0, 9, 0), chunk});
+  EXPECT_EQ(server.StateOf(4), after[2]);
+  EXPECT_EQ(server.StateOf(2), after[9]);
+  EXPECT_EQ(server.StateOf(3), after[10]);
+  EXPECT_EQ(server.StateOf(1), after[11]);
+}
+
 TEST_P(HybridModelTest, DraftsDependNeitherOnTheBatchNorOnChunks) {
   Server server(Options(2));
   const std::vector<int32_t> tokens = SomeTokens(18, 1), others = SomeTokens(9, 4);
@@ -251,6 +272,13 @@ TEST(HybridModelErrorsTest, RefusesWrongSlotsAndMemory) {
   refuses({chunk}, "names state slot -1");
   chunk.state_snapshots = many;
   refuses({chunk}, "wants 5 states within its 5 tokens");
+  const std::vector<StateCheckpoint> late = {{2, 1}, {4, 2}}, unordered = {{2, 1}, {2, 2}};
+  const std::vector<int32_t> last = {3};
+  chunk.state_snapshots = last;
+  chunk.state_checkpoints = late;
+  refuses({chunk}, "after 4 tokens, which is not between 2 and 4");
+  chunk.state_checkpoints = unordered;
+  refuses({chunk}, "after 2 tokens, which is not between 2 and 4");
 }
 
 TEST(HybridModelErrorsTest, RefusesDraftsWithoutAHeadOrStates) {
