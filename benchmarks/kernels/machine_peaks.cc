@@ -36,6 +36,17 @@ uint64_t ReadAll(const std::byte* begin, const std::byte* end) {
   return static_cast<uint64_t>(_mm_cvtsi128_si64(all));
 }
 
+constexpr size_t kReadBytes = size_t{1} << 30, kReadPiece = size_t{64} << 20, kPage = 4096,
+                 kHugePage = size_t{2} << 20;
+
+// Each thread visits its part of a piece.
+template <typename Visit>
+void ForPages(KernelContext& ctx, std::byte* piece, Visit visit) {
+  ctx.threads().ParallelFor(kReadPiece / kPage, [&](int64_t begin, int64_t end, int) {
+    visit(piece + begin * kPage, piece + end * kPage);
+  });
+}
+
 struct Unit {
   absl::string_view name;
   bool (*is_supported)(const CpuFeatures&);
@@ -82,38 +93,42 @@ double MeasureFirst(const Unit (&units)[kCount], KernelContext& ctx, double seco
 
 }  // namespace
 
-double MeasureReadBandwidth(KernelContext& ctx, double seconds) {
-  // Timed piece by piece: a pass over the whole would hardly escape other processes' time slices.
-  constexpr size_t kBytes = size_t{1} << 30, kPiece = size_t{64} << 20, kPage = 4096,
-                   kHugePage = size_t{2} << 20;
-  void* mapped =
-      mmap(nullptr, kBytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) return 0;
-  auto* data = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(mapped) + kHugePage - 1) /
-                                            kHugePage * kHugePage);
-  madvise(data, kBytes, MADV_HUGEPAGE);
-  const auto visit_piece = [&](size_t piece, auto visit) {
-    ctx.threads().ParallelFor(kPiece / kPage, [&](int64_t begin, int64_t end, int) {
-      std::byte* at = data + piece * kPiece;
-      visit(at + begin * kPage, at + end * kPage);
-    });
-  };
-  for (size_t piece = 0; piece < kBytes / kPiece; ++piece) {
-    visit_piece(piece,
-                [](std::byte* begin, std::byte* end) { std::memset(begin, 1, end - begin); });
+MemoryReader::MemoryReader(KernelContext& ctx) : ctx_(ctx) {
+  mapped_ = mmap(nullptr, kReadBytes + kHugePage, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped_ == MAP_FAILED) return;
+  data_ = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(mapped_) + kHugePage - 1) /
+                                       kHugePage * kHugePage);
+  madvise(data_, kReadBytes, MADV_HUGEPAGE);
+  for (size_t piece = 0; piece < kReadBytes; piece += kReadPiece) {
+    ForPages(ctx_, data_ + piece,
+             [](std::byte* begin, std::byte* end) { std::memset(begin, 1, end - begin); });
   }
+}
+
+MemoryReader::~MemoryReader() {
+  if (mapped_ != MAP_FAILED) munmap(mapped_, kReadBytes + kHugePage);
+}
+
+std::vector<double> MemoryReader::ReadPieces(double seconds) {
+  std::vector<double> rates;
+  if (data_ == nullptr) return rates;
   std::atomic<uint64_t> sink{0};
-  double best = 1e30;
-  const auto begin_all = SteadyClock::now();
+  const auto begin = SteadyClock::now();
   do {
-    for (size_t piece = 0; piece < kBytes / kPiece; ++piece) {
+    for (size_t piece = 0; piece < kReadBytes; piece += kReadPiece) {
       const auto start = SteadyClock::now();
-      visit_piece(piece, [&](std::byte* begin, std::byte* end) { sink += ReadAll(begin, end); });
-      best = std::min(best, SecondsSince(start));
+      ForPages(ctx_, data_ + piece,
+               [&](std::byte* first, std::byte* end) { sink += ReadAll(first, end); });
+      rates.push_back(kReadPiece / SecondsSince(start));
     }
-  } while (SecondsSince(begin_all) < seconds);
-  munmap(mapped, kBytes + kHugePage);
-  return kPiece / best;
+  } while (SecondsSince(begin) < seconds);
+  return rates;
+}
+
+double MeasureReadBandwidth(KernelContext& ctx, double seconds) {
+  const std::vector<double> rates = MemoryReader(ctx).ReadPieces(seconds);
+  return rates.empty() ? 0 : *std::max_element(rates.begin(), rates.end());
 }
 
 double MeasurePeakFlops(absl::string_view name, KernelContext& ctx, double seconds) {

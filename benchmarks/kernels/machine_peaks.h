@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "kernels/thread_pool/kernel_context.h"
@@ -28,9 +29,28 @@ struct MachinePeaks {
 // while it runs.
 MachinePeaks MeasurePeaks(int threads, double seconds);
 
-// Bytes per second that all threads of `ctx` together read from memory: 1 GiB, each thread its own
-// contiguous part that it wrote first (so that it lies on its NUMA node), on huge pages where the
-// system gives them; the best of all pieces of 64 MiB.
+// 1 GiB that all threads of a context read from memory again and again: each its own contiguous
+// part, which it wrote first (so that it lies on its NUMA node), on huge pages where the system
+// gives them. Borrows the context.
+class MemoryReader {
+ public:
+  explicit MemoryReader(KernelContext& ctx);
+  ~MemoryReader();
+  MemoryReader(const MemoryReader&) = delete;
+  MemoryReader& operator=(const MemoryReader&) = delete;
+
+  // Bytes per second of each piece of 64 MiB, read for `seconds` and at least once through. Timed
+  // piece by piece because a longer pass would hardly escape other processes' time slices. Empty
+  // where there was no memory.
+  std::vector<double> ReadPieces(double seconds);
+
+ private:
+  KernelContext& ctx_;
+  void* mapped_;
+  std::byte* data_ = nullptr;
+};
+
+// The best piece of a MemoryReader; 0 where there was no memory.
 double MeasureReadBandwidth(KernelContext& ctx, double seconds = 0.4);
 
 // Operations per second of the instruction behind the unit `name` (as above), on registers only,

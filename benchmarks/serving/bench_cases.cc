@@ -66,47 +66,35 @@ double Percentile(std::vector<double>& values, double share) {
 
 }  // namespace
 
-double MatrixPeak(const BenchOptions& options, const kernels::MachinePeaks& peaks) {
-  const bool is_integer = options.quantize.has_value() && kernels::IsInteger(*options.quantize);
-  const double best = is_integer ? peaks.int8_ops : peaks.bf16_flops;
-  return best > 0 ? best : peaks.fp32_flops;
+BenchCase PrefillCase(int64_t num_tokens) {
+  return {absl::StrCat("pp", num_tokens), true, 1, num_tokens, 1};
 }
 
-BenchResult MeasurePrefill(BenchModel& model, const BenchOptions& options, int64_t num_tokens,
-                           const kernels::MachinePeaks& peaks) {
-  double best = 1e30;
-  for (int i = 0; i < options.repetitions; ++i) {
-    best = std::min(best, Run(model, 1, num_tokens, 1).first_token_s);
-  }
-  const double n = static_cast<double>(num_tokens);
-  const double flops = n * model.cost.body_flops + model.cost.head_flops +
-                       model.cost.attention_flops * n * (n + 1) / 2;
-  BenchResult result{absl::StrCat("pp", num_tokens), n / best};
-  result.matrix_share = flops / best / MatrixPeak(options, peaks);
-  result.bandwidth_share = model.cost.weight_bytes / best / peaks.dram_read_bytes_per_s;
-  return result;
+BenchCase DecodeCase(int num_sequences, int64_t depth, int64_t num_tokens) {
+  return {absl::StrCat("tg", num_tokens, num_sequences > 1 ? absl::StrCat("x", num_sequences) : "",
+                       depth > 0 ? absl::StrCat("@d", depth) : ""),
+          false, num_sequences, std::max<int64_t>(depth, 1), num_tokens};
 }
 
-BenchResult MeasureDecode(BenchModel& model, const BenchOptions& options, int num_sequences,
-                          int64_t depth, int64_t num_tokens, const kernels::MachinePeaks& peaks) {
-  const int64_t num_prompt = std::max<int64_t>(depth, 1);
-  double best = 1e30;
-  for (int i = 0; i < options.repetitions; ++i) {
-    best = std::min(best, Run(model, num_sequences, num_prompt, num_tokens + 1).rest_s);
+CaseWork WorkOf(const BenchCase& bench_case, const ModelCost& cost) {
+  const double batch = bench_case.num_sequences;
+  const double prompt = static_cast<double>(bench_case.num_prompt);
+  if (bench_case.measures_prompt) {
+    return {batch * prompt, cost.weight_bytes,
+            batch * (prompt * cost.body_flops + cost.head_flops +
+                     cost.attention_flops * prompt * (prompt + 1) / 2)};
   }
-  const double steps = static_cast<double>(num_tokens), batch = num_sequences;
-  const double context = static_cast<double>(num_prompt) + steps / 2;
-  const double bytes = steps * (model.cost.weight_bytes + batch * context * model.cost.kv_bytes);
-  const double flops =
-      steps * batch *
-      (model.cost.body_flops + model.cost.head_flops + model.cost.attention_flops * context);
-  BenchResult result{
-      absl::StrCat("tg", num_tokens, num_sequences > 1 ? absl::StrCat("x", num_sequences) : "",
-                   depth > 0 ? absl::StrCat("@d", depth) : ""),
-      batch * steps / best};
-  result.bandwidth_share = bytes / best / peaks.dram_read_bytes_per_s;
-  result.matrix_share = flops / best / MatrixPeak(options, peaks);
-  return result;
+  const double steps = static_cast<double>(bench_case.num_output);
+  const double context = prompt + steps / 2;
+  return {batch * steps, steps * (cost.weight_bytes + batch * context * cost.kv_bytes),
+          steps * batch * (cost.body_flops + cost.head_flops + cost.attention_flops * context)};
+}
+
+double RunOnce(BenchModel& model, const BenchCase& bench_case) {
+  const bool is_prompt = bench_case.measures_prompt;
+  const Timing timing = Run(model, bench_case.num_sequences, bench_case.num_prompt,
+                            is_prompt ? 1 : bench_case.num_output + 1);
+  return is_prompt ? timing.first_token_s : timing.rest_s;
 }
 
 absl::StatusOr<LoadResult> MeasureLoad(BenchModel& model, const LoadOptions& options) {

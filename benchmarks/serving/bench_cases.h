@@ -2,31 +2,31 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
-#include "benchmarks/kernels/machine_peaks.h"
 #include "benchmarks/serving/bench_model.h"
 
 namespace oneai::serving {
 
-// The best of the repetitions: what disturbs one only slows it.
-struct BenchResult {
-  std::string name;  // as llama-bench would call it: pp512, tg128, tg128@d2048
-  double tokens_per_s = 0;
-  double bandwidth_share = 0;    // of the measured memory bandwidth, by the bytes it must read
-  double matrix_share = 0;       // of the measured matrix peak, by the operations it must do
-  double peer_tokens_per_s = 0;  // 0: not measured
+// Prompts of `num_prompt` tokens, of which with `measures_prompt` the first token is timed, else
+// `num_output` tokens after it.
+struct BenchCase {
+  std::string name;  // as llama-bench would call it: pp512, tg128, tg128@d2048; tg32x16 for 16
+  bool measures_prompt = false;
+  int num_sequences = 1;
+  int64_t num_prompt = 1;
+  int64_t num_output = 1;
 };
+BenchCase PrefillCase(int64_t num_tokens);
+BenchCase DecodeCase(int num_sequences, int64_t depth, int64_t num_tokens);
 
-// One prompt of `num_tokens`.
-BenchResult MeasurePrefill(BenchModel& model, const BenchOptions& options, int64_t num_tokens,
-                           const kernels::MachinePeaks& peaks);
-// `num_sequences` at once, each of `num_tokens` after a prompt of `depth` tokens.
-BenchResult MeasureDecode(BenchModel& model, const BenchOptions& options, int num_sequences,
-                          int64_t depth, int64_t num_tokens, const kernels::MachinePeaks& peaks);
+// The least that a case has to read and compute, and the tokens that count.
+struct CaseWork {
+  double tokens = 0, bytes = 0, flops = 0;
+};
+CaseWork WorkOf(const BenchCase& bench_case, const ModelCost& cost);
 
-// The peak for the weights' arithmetic.
-double MatrixPeak(const BenchOptions& options, const kernels::MachinePeaks& peaks);
+// Seconds that the measured part takes, once.
+double RunOnce(BenchModel& model, const BenchCase& bench_case);
 
 struct LoadOptions {
   std::filesystem::path trace;  // Azure's CSV; Mooncake's JSON lines

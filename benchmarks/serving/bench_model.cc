@@ -78,6 +78,7 @@ absl::StatusOr<BenchModel> OpenBenchModel(const BenchOptions& options, EngineOpt
   runner_options.kv_cache_bytes = std::max<int64_t>(
       int64_t{1} << 28,
       static_cast<int64_t>(result.cost.kv_bytes * 4.0 * static_cast<double>(options.context)));
+  result.model = model.get();
   ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> runner,
                    NewCpuModelRunner(std::move(model), runner_options));
   const int64_t vocab = runner->vocab_size();

@@ -16,7 +16,7 @@ struct BenchOptions {
   std::optional<kernels::WeightFormat> quantize;
   models::KvCacheFormat kv_cache = models::KvCacheFormat::kBf16;
   int threads = 0;
-  int repetitions = 3;
+  int rounds = 3;
   int64_t max_batch_tokens = 512;
   int64_t context = 4096;
 };
@@ -32,6 +32,7 @@ struct ModelCost {
 
 struct BenchModel {
   std::unique_ptr<Engine> engine;
+  models::CpuModel* model = nullptr;  // the engine's; touch it only while that has no request
   models::ModelConfig config;
   ModelCost cost;
   double load_s = 0;  // from the call to an engine that takes requests

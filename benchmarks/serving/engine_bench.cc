@@ -1,15 +1,16 @@
 // How fast a checkpoint is served on this machine, as tokens per second and as a share of what the
 // machine can do, which is measured in the same run:
 //   serving_engine_bench --model DIR [--quantize int8|int4] [--kv bf16|f32|int8] [--threads N]
-//     [--isa reference|avx2|avx512|amx] [--repetitions N] [--only pp512,tg128,...] [--trace FILE]
-//     [--rate R] [--requests N] [--length-scale X] [--start] [--json FILE] [--vs "llama-bench ..."]
+//     [--isa reference|avx2|avx512|amx] [--rounds N] [--only pp512,tg128,...] [--profile]
+//     [--trace FILE] [--rate R] [--requests N] [--length-scale X] [--start] [--json FILE]
+//     [--vs "llama-bench -m FILE -t 2 -fa 1"]
 // DIR is any model folder or GGUF file; `oneai model init` makes one of any published shape with
-// random weights. --vs runs a peer first (its output must be `llama-bench -o json`) and prints the
-// ratios of what both measured.
+// random weights. Ceilings, ours and the peer's are measured in turns, N rounds of each case;
+// medians and extremes are printed. --vs takes a llama-bench command without tests: those of the
+// case are added in each round. --profile prints where the time of a case goes, by kind of op.
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
-#include <map>
 #include <string>
 
 #include "absl/strings/numbers.h"
@@ -17,9 +18,8 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/status.h"
-#include "benchmarks/serving/bench_cases.h"
+#include "benchmarks/serving/bench_rounds.h"
 #include "kernels/cpu/cpu_info.h"
-#include "models/json/json_reader.h"
 
 namespace oneai::serving {
 namespace {
@@ -30,6 +30,7 @@ struct Flags {
   std::string isa, json, peer;
   std::vector<std::string> only;
   bool start = false;
+  bool profile = false;
 };
 
 absl::Status SetFlag(Flags& flags, const std::string& name, const std::string& value) {
@@ -49,8 +50,8 @@ absl::Status SetFlag(Flags& flags, const std::string& name, const std::string& v
     ok = absl::SimpleAtoi(value, &flags.bench.threads);
   } else if (name == "--isa") {
     flags.isa = value;
-  } else if (name == "--repetitions") {
-    ok = absl::SimpleAtoi(value, &flags.bench.repetitions) && flags.bench.repetitions > 0;
+  } else if (name == "--rounds") {
+    ok = absl::SimpleAtoi(value, &flags.bench.rounds) && flags.bench.rounds > 0;
   } else if (name == "--only") {
     flags.only = absl::StrSplit(value, ',');
   } else if (name == "--trace") {
@@ -75,8 +76,9 @@ absl::Status SetFlag(Flags& flags, const std::string& name, const std::string& v
 absl::StatusOr<Flags> ParseFlags(int argc, char** argv) {
   Flags flags;
   for (int i = 1; i < argc; ++i) {
-    if (std::string(argv[i]) == "--start") {
-      flags.start = true;
+    const std::string name = argv[i];
+    if (name == "--start" || name == "--profile") {
+      (name == "--start" ? flags.start : flags.profile) = true;
       continue;
     }
     if (i + 1 == argc) {
@@ -89,28 +91,6 @@ absl::StatusOr<Flags> ParseFlags(int argc, char** argv) {
   return flags;
 }
 
-// Tokens per second by test name ("pp512", "tg128@d2048").
-absl::StatusOr<std::map<std::string, double>> RunPeer(const std::string& command) {
-  std::map<std::string, double> speeds;
-  if (command.empty()) return speeds;
-  FILE* const pipe = popen(command.c_str(), "r");
-  if (pipe == nullptr) return absl::InternalError("cannot start the peer");
-  std::string output;
-  char buffer[4096];
-  for (size_t n; (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) output.append(buffer, n);
-  if (pclose(pipe) != 0) return absl::InternalError(absl::StrCat("the peer failed: ", command));
-  ASSIGN_OR_RETURN(const models::Json json, models::ParseJson(output, "the peer's output"));
-  for (const models::Json& test : json) {
-    const int64_t prompt = test.value("n_prompt", 0), gen = test.value("n_gen", 0);
-    const int64_t depth = test.value("n_depth", 0);
-    if ((prompt > 0) == (gen > 0)) continue;
-    const std::string name = absl::StrCat(prompt > 0 ? "pp" : "tg", prompt > 0 ? prompt : gen,
-                                          depth > 0 ? absl::StrCat("@d", depth) : "");
-    speeds[name] = test.value("avg_ts", 0.0);
-  }
-  return speeds;
-}
-
 class Bench {
  public:
   explicit Bench(Flags flags) : flags_(std::move(flags)) {}
@@ -120,21 +100,9 @@ class Bench {
       ASSIGN_OR_RETURN(const kernels::CpuIsa isa, kernels::ParseIsa(flags_.isa));
       RETURN_IF_ERROR(kernels::SetMaxIsa(isa));
     }
-    ASSIGN_OR_RETURN(peer_, RunPeer(flags_.peer));
-    peaks_ = kernels::MeasurePeaks(flags_.bench.threads, 2);
-    std::printf(
-        "%d threads, memory %.1f GB/s, bf16 %.0f GFLOP/s (%s), int8 %.0f GOP/s (%s), fp32 %.0f "
-        "GFLOP/s\n",
-        peaks_.threads, peaks_.dram_read_bytes_per_s / 1e9, peaks_.bf16_flops / 1e9,
-        peaks_.bf16_unit.c_str(), peaks_.int8_ops / 1e9, peaks_.int8_unit.c_str(),
-        peaks_.fp32_flops / 1e9);
     if (flags_.start) RETURN_IF_ERROR(MeasureStart());
     RETURN_IF_ERROR(MeasureSpeed());
     if (!flags_.load.trace.empty()) RETURN_IF_ERROR(MeasureTrace());
-    report_["rss_bytes"] = ResidentBytes();
-    report_["rss_bytes_max"] = PeakResidentBytes();
-    std::printf("resident memory %.2f GB, at most %.2f GB\n", ResidentBytes() / 1e9,
-                PeakResidentBytes() / 1e9);
     return WriteJson();
   }
 
@@ -155,9 +123,7 @@ class Bench {
       if (std::string(name) == "cold") DropFromPageCache(flags_.bench.model);
       const absl::Time start = absl::Now();
       ASSIGN_OR_RETURN(BenchModel model, OpenBenchModel(flags_.bench, Options(false)));
-      BenchOptions once = flags_.bench;
-      once.repetitions = 1;
-      MeasurePrefill(model, once, 16, peaks_);
+      RunOnce(model, PrefillCase(16));
       const double seconds = absl::ToDoubleSeconds(absl::Now() - start);
       std::printf("%s start: %.2f s to load, %.2f s to the first token\n", name, model.load_s,
                   seconds);
@@ -173,39 +139,37 @@ class Bench {
 
   absl::Status MeasureSpeed() {
     ASSIGN_OR_RETURN(BenchModel model, OpenBenchModel(flags_.bench, Options(false)));
-    std::printf("%-14s %10s %11s %11s %10s %7s\n", "", "tokens/s", "of memory", "of matrix", "peer",
-                "ratio");
-    for (const int64_t num_tokens : {512, 2048}) {
-      if (!Wants(absl::StrCat("pp", num_tokens))) continue;
-      Print(MeasurePrefill(model, flags_.bench, num_tokens, peaks_));
+    // What loading took at most; the ceilings' own memory comes after it.
+    const double rss_max = PeakResidentBytes();
+    {
+      Ceilings ceilings(flags_.bench);
+      std::printf("%d threads; matrix peak of %s; medians of %d rounds\n", ceilings.num_threads(),
+                  ceilings.unit().c_str(), flags_.bench.rounds);
+      report_["threads"] = ceilings.num_threads();
+      report_["matrix_unit"] = ceilings.unit();
+      PrintHeader();
+      for (const BenchCase& work : Cases()) {
+        if (!Wants(work.name)) continue;
+        ASSIGN_OR_RETURN(const BenchResult result,
+                         MeasureRounds(model, flags_.bench, work, flags_.peer, ceilings));
+        Print(result);
+        report_["speed"].push_back(ToJson(result));
+        if (flags_.profile) PrintProfile(model, work);
+      }
     }
-    for (const int64_t depth : {0, 2048}) {
-      if (!Wants(depth == 0 ? "tg128" : "tg128@d2048")) continue;
-      Print(MeasureDecode(model, flags_.bench, 1, depth, 128, peaks_));
-    }
-    for (const int batch : {2, 4, 8, 16, 32}) {
-      if (!Wants(absl::StrCat("tg32x", batch))) continue;
-      Print(MeasureDecode(model, flags_.bench, batch, 0, 32, peaks_));
-    }
+    const double rss = ResidentBytes();
+    report_["rss_bytes"] = rss;
+    report_["rss_bytes_max"] = std::max(rss, rss_max);
+    std::printf("resident memory %.2f GB, at most %.2f GB\n", rss / 1e9,
+                std::max(rss, rss_max) / 1e9);
     return absl::OkStatus();
   }
 
-  void Print(const BenchResult& result) {
-    const auto peer = peer_.find(result.name);
-    const double speed = peer == peer_.end() ? 0 : peer->second;
-    std::printf("%-14s %10.1f %10.1f%% %10.1f%%", result.name.c_str(), result.tokens_per_s,
-                100 * result.bandwidth_share, 100 * result.matrix_share);
-    models::Json entry = {{"name", result.name},
-                          {"tokens_per_s", result.tokens_per_s},
-                          {"bandwidth_share", result.bandwidth_share},
-                          {"matrix_share", result.matrix_share}};
-    if (speed > 0) {
-      std::printf(" %10.1f %6.2fx", speed, result.tokens_per_s / speed);
-      entry["peer_tokens_per_s"] = speed;
-    }
-    std::printf("\n");
-    std::fflush(stdout);
-    report_["speed"].push_back(std::move(entry));
+  static std::vector<BenchCase> Cases() {
+    std::vector<BenchCase> cases = {PrefillCase(512), PrefillCase(2048), DecodeCase(1, 0, 128),
+                                    DecodeCase(1, 2048, 128)};
+    for (const int batch : {2, 4, 8, 16, 32}) cases.push_back(DecodeCase(batch, 0, 32));
+    return cases;
   }
 
   absl::Status MeasureTrace() {
@@ -234,9 +198,6 @@ class Bench {
   }
 
   absl::Status WriteJson() {
-    report_["threads"] = peaks_.threads;
-    report_["memory_bytes_per_s"] = peaks_.dram_read_bytes_per_s;
-    report_["matrix_ops_per_s"] = MatrixPeak(flags_.bench, peaks_);
     if (flags_.json.empty()) return absl::OkStatus();
     std::ofstream out(flags_.json);
     out << report_.dump(2) << "\n";
@@ -245,8 +206,6 @@ class Bench {
   }
 
   const Flags flags_;
-  kernels::MachinePeaks peaks_;
-  std::map<std::string, double> peer_;
   models::Json report_;
 };
 

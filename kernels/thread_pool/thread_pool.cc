@@ -5,6 +5,7 @@
 #include "kernels/thread_pool/thread_pool.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "kernels/thread_pool/cpu_topology.h"
 
@@ -14,6 +15,10 @@ namespace {
 // A pause takes 10 to 40 ns: some tens of microseconds for a worker, some hundreds for the caller.
 constexpr int kWorkerSpins = 2000;
 constexpr int kCallerSpins = 10000;
+
+int64_t NowNs() {
+  return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 }  // namespace
 
@@ -72,8 +77,20 @@ void ThreadPool::Run(int64_t n, Body body, bool guided) {
   num_pending_.Set(static_cast<uint32_t>(num_threads_ - 1));
   generation_.Add(1);
   generation_.Wake();
+  if (is_timed_) return RunTimed();
   RunPart(0);
   num_pending_.Await(0, kCallerSpins);
+}
+
+void ThreadPool::RunTimed() {
+  const int64_t start = NowNs();
+  RunPart(0);
+  const int64_t done = NowNs();
+  num_pending_.Await(0, kCallerSpins);
+  const int64_t end = NowNs();
+  ++times_.num_loops;
+  times_.wall_ns += end - start;
+  times_.waited_ns += end - done;
 }
 
 void ThreadPool::WorkerLoop(int worker) {

@@ -48,15 +48,28 @@ class ThreadPool {
   // some tens of microseconds and more.
   void ParallelForGuided(int64_t n, Body body);
 
+  // While `enabled`, loops are timed (three clock reads a loop); loop_times() is the sum
+  // since then. Not during a loop.
+  struct LoopTimes {
+    int64_t num_loops = 0;
+    int64_t wall_ns = 0;    // of the caller, from the start of a loop to its end
+    int64_t waited_ns = 0;  // of that, when the caller was done and others were not
+  };
+  void TimeLoops(bool enabled) { is_timed_ = enabled, times_ = {}; }
+  const LoopTimes& loop_times() const { return times_; }
+
  private:
   static constexpr int kLine = 64;  // bytes: what is written by different threads lies apart
 
   void WorkerLoop(int worker);
   void Run(int64_t n, Body body, bool guided);
+  void RunTimed();
   void RunPart(int worker);
   void RunGuided(int worker);
 
   const int num_threads_;
+  bool is_timed_ = false;
+  LoopTimes times_;
   // Bumped once per loop; workers wait for the bump. Publishes the members up to stopping_.
   alignas(kLine) WaitableWord generation_;
   int64_t n_ = 0;
@@ -64,7 +77,7 @@ class ThreadPool {
   bool guided_ = false;
   bool stopping_ = false;
   alignas(kLine) std::atomic<int64_t> next_ = 0;  // of a guided loop: the first index nobody has
-  alignas(kLine) WaitableWord num_pending_;  // workers still inside the loop
+  alignas(kLine) WaitableWord num_pending_;       // workers still inside the loop
   std::vector<std::thread> threads_;
 };
 

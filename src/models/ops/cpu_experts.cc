@@ -20,6 +20,7 @@ CpuOps::Routing CpuOps::routing() const {
 }
 
 void CpuOps::RouteTokens(const Tensor& x, const Linear& router) {
+  const OpTimer timer = Time(OpKind::kRoute);
   const int64_t num_tokens = batch_.num_tokens(), k = config_.moe.experts_per_token;
   const Tensor logits = Rows(router_logits_, num_tokens, router.weight.n());
   Apply(x, num_tokens, router, batch_.adapters, logits.data);
@@ -63,6 +64,7 @@ void CpuOps::AddExpert(const Tensor& x, const kernels::ExpertRows::Expert& visit
   // Neighbours need no gathering; a decode step of one sequence has no other case.
   Tensor in = {x.data + token[0] * x.stride, x.stride};
   if (token[num_rows - 1] - token[0] + 1 != num_rows) {
+    const OpTimer timer = Time(OpKind::kRoute);
     in = Rows(expert_in_, expert_rows_.rows_max, hidden);
     kernels::GatherRows({.x = x.data,
                          .x_stride = x.stride,
@@ -79,6 +81,7 @@ void CpuOps::AddExpert(const Tensor& x, const kernels::ExpertRows::Expert& visit
   }
   const Tensor out = Rows(expert_out_, expert_rows_.rows_max, hidden);
   GatedMlpRows(in, num_rows, expert.gate_up, expert.down, expert_adapters_, out);
+  const OpTimer timer = Time(OpKind::kRoute);
   kernels::ScatterAdd({.x = out.data,
                        .x_stride = out.stride,
                        .token = token,

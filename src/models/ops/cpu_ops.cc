@@ -70,6 +70,7 @@ void CpuOps::Bind(const CpuBatch& batch) {
 }
 
 CpuTensor CpuOps::Embed(const Embedding& table) {
+  const OpTimer timer = Time(OpKind::kEmbed);
   const Tensor x = Rows(residual_, batch_.num_tokens(), config_.hidden_size);
   kernels::Embedding({.table = table.rows,
                       .dtype = table.dtype,
@@ -83,6 +84,7 @@ CpuTensor CpuOps::Embed(const Embedding& table) {
 }
 
 CpuTensor CpuOps::Norm(const Tensor& x, const Vector& weight) {
+  const OpTimer timer = Time(OpKind::kNorm);
   const Tensor y = Rows(normed_, batch_.num_tokens(), config_.hidden_size);
   kernels::RmsNorm(NormArgs(x.data, y.data, batch_.num_tokens(), weight, config_.rms_norm_eps),
                    context_);
@@ -90,6 +92,7 @@ CpuTensor CpuOps::Norm(const Tensor& x, const Vector& weight) {
 }
 
 CpuTensor CpuOps::AddNorm(Tensor& x, const Tensor& delta, const Vector& weight) {
+  const OpTimer timer = Time(OpKind::kNorm);
   const Tensor y = Rows(normed_, batch_.num_tokens(), config_.hidden_size);
   kernels::AddRmsNorm(x.data, delta.data, delta.stride,
                       NormArgs(x.data, y.data, batch_.num_tokens(), weight, config_.rms_norm_eps),
@@ -98,6 +101,7 @@ CpuTensor CpuOps::AddNorm(Tensor& x, const Tensor& delta, const Vector& weight) 
 }
 
 Qkv<CpuTensor> CpuOps::ProjectQkv(const Tensor& x, const StackedLinear& qkv) {
+  const OpTimer timer = Time(OpKind::kQkv);
   const int64_t width = qkv.weight.n(), q_width = config_.num_heads * config_.head_dim,
                 kv_width = config_.num_kv_heads * config_.head_dim;
   const Tensor all = Rows(qkv_, batch_.num_tokens(), width);
@@ -110,6 +114,7 @@ Qkv<CpuTensor> CpuOps::ProjectQkv(const Tensor& x, const StackedLinear& qkv) {
 }
 
 void CpuOps::QkNorm(Qkv<Tensor>& qkv, const Vector& q, const Vector& k) {
+  const OpTimer timer = Time(OpKind::kRotate);
   static const auto& variant = kernels::PickVariant(kernels::RmsNormVariants(), kernels::MaxIsa());
   auto norm_heads = [&](const Tensor& x, int64_t token, int64_t num_heads, const Vector& weight) {
     float* row = x.data + token * x.stride;
@@ -126,6 +131,7 @@ void CpuOps::QkNorm(Qkv<Tensor>& qkv, const Vector& q, const Vector& k) {
 }
 
 void CpuOps::Rope(Qkv<Tensor>& qkv) {
+  const OpTimer timer = Time(OpKind::kRotate);
   // k follows q in each row, so both are rotated in one pass.
   kernels::Rope({.x = qkv.q.data,
                  .token_stride = qkv.q.stride,
@@ -139,6 +145,7 @@ void CpuOps::Rope(Qkv<Tensor>& qkv) {
 }
 
 void CpuOps::ScaleQueries(Qkv<Tensor>& qkv) {
+  const OpTimer timer = Time(OpKind::kRotate);
   const int64_t width = config_.num_heads * config_.head_dim;
   for (int64_t t = 0; t < batch_.num_tokens(); ++t) {
     const float scale = rope_.query_scales()[t];
@@ -150,13 +157,17 @@ void CpuOps::ScaleQueries(Qkv<Tensor>& qkv) {
 
 CpuTensor CpuOps::Attention(int layer, const Qkv<Tensor>& qkv, int64_t window) {
   const kernels::KvCacheView& cache = batch_.layers[memory_index_[layer]];
-  kernels::WriteKv({.k = qkv.k.data,
-                    .v = qkv.v.data,
-                    .token_stride = qkv.k.stride,
-                    .slot = batch_.slots.data(),
-                    .num_tokens = batch_.num_tokens(),
-                    .cache = cache},
-                   context_);
+  {
+    const OpTimer timer = Time(OpKind::kRotate);
+    kernels::WriteKv({.k = qkv.k.data,
+                      .v = qkv.v.data,
+                      .token_stride = qkv.k.stride,
+                      .slot = batch_.slots.data(),
+                      .num_tokens = batch_.num_tokens(),
+                      .cache = cache},
+                     context_);
+  }
+  const OpTimer timer = Time(OpKind::kAttention);
   const Tensor out = Rows(attended_, batch_.num_tokens(), config_.num_heads * config_.head_dim);
   kernels::Attention({.q = qkv.q.data,
                       .q_stride = qkv.q.stride,
@@ -176,6 +187,7 @@ CpuTensor CpuOps::Attention(int layer, const Qkv<Tensor>& qkv, int64_t window) {
 }
 
 void CpuOps::GateHeads(Tensor& x, const Qkv<Tensor>& qkv) {
+  const OpTimer timer = Time(OpKind::kGate);
   kernels::SigmoidGate({.gate = qkv.gate.data,
                         .gate_stride = qkv.gate.stride,
                         .y = x.data,
@@ -186,6 +198,7 @@ void CpuOps::GateHeads(Tensor& x, const Qkv<Tensor>& qkv) {
 }
 
 CpuTensor CpuOps::Project(const Tensor& x, const Linear& linear) {
+  const OpTimer timer = Time(OpKind::kOut);
   const Tensor y = Rows(projected_, batch_.num_tokens(), linear.weight.n());
   Apply(x, batch_.num_tokens(), linear, batch_.adapters, y.data);
   return y;
@@ -206,17 +219,26 @@ void CpuOps::GatedMlpRows(const Tensor& x, int64_t num_rows, const Linear& gate_
     const int64_t rows = std::min(kMlpTile, num_rows - begin);
     const absl::Span<const CpuLora* const> tile =
         adapters.empty() ? adapters : adapters.subspan(begin, rows);
-    Apply({x.data + begin * x.stride, x.stride}, rows, gate_up, tile, both.data);
-    kernels::Swiglu({.gate = both.data,
-                     .up = both.data + inner,
-                     .in_stride = both.stride,
-                     .y = both.data,
-                     .out_stride = both.stride,
-                     .num_rows = rows,
-                     .dim = inner},
-                    context_);
+    {
+      const OpTimer timer = Time(OpKind::kGateUp);
+      Apply({x.data + begin * x.stride, x.stride}, rows, gate_up, tile, both.data);
+    }
+    Gate(both, rows, inner);
+    const OpTimer timer = Time(OpKind::kDown);
     Apply(both, rows, down, tile, y.data + begin * y.stride);
   }
+}
+
+void CpuOps::Gate(const Tensor& both, int64_t num_rows, int64_t inner) {
+  const OpTimer timer = Time(OpKind::kGate);
+  kernels::Swiglu({.gate = both.data,
+                   .up = both.data + inner,
+                   .in_stride = both.stride,
+                   .y = both.data,
+                   .out_stride = both.stride,
+                   .num_rows = num_rows,
+                   .dim = inner},
+                  context_);
 }
 
 CpuTensor CpuOps::FuseDraft(const Tensor& embedded, const Vector& embedding_norm,
@@ -239,11 +261,17 @@ CpuTensor CpuOps::GatedDeltaNet(int layer, const Tensor& x, const DeltaNetWeight
   const int64_t num_tokens = batch_.num_tokens();
   const Tensor qkvz = Rows(qkvz_, num_tokens, w.qkvz.weight.n());
   const Tensor ba = Rows(ba_, num_tokens, w.ba.weight.n());
-  Apply(x, num_tokens, w.qkvz, batch_.adapters, qkvz.data);
-  Apply(x, num_tokens, w.ba, batch_.adapters, ba.data);
-  float* heads =
-      delta_net_.Run(layer, qkvz.data, ba.data, {w.conv, w.a_log, w.dt_bias, w.norm},
-                     {num_tokens, *batch_.recurrent, batch_.states[memory_index_[layer]]});
+  {
+    const OpTimer timer = Time(OpKind::kQkv);
+    Apply(x, num_tokens, w.qkvz, batch_.adapters, qkvz.data);
+    Apply(x, num_tokens, w.ba, batch_.adapters, ba.data);
+  }
+  float* heads = nullptr;
+  {
+    const OpTimer timer = Time(OpKind::kDeltaNet);
+    heads = delta_net_.Run(layer, qkvz.data, ba.data, {w.conv, w.a_log, w.dt_bias, w.norm},
+                           {num_tokens, *batch_.recurrent, batch_.states[memory_index_[layer]]});
+  }
   return Project({heads, config_.delta_net.value_width()}, w.out);
 }
 

@@ -19,6 +19,7 @@
 #include "models/config/model_config.h"
 #include "models/ops/cpu_delta_net.h"
 #include "models/ops/cpu_lora.h"
+#include "models/ops/op_profile.h"
 #include "models/ops/ops.h"
 #include "models/ops/rope_table.h"
 
@@ -114,12 +115,17 @@ class CpuOps {
   Routing routing() const;
   const DeltaNetTrace& delta_net_trace() const { return delta_net_.trace(); }
 
+  OpProfile& profile() { return profile_; }
+
  private:
+  OpTimer Time(OpKind kind) { return OpTimer(profile_, kind, context_.threads()); }
   // At least num_rows x width elements as a tensor.
   static Tensor Rows(std::vector<float>& buffer, int64_t num_rows, int64_t width);
   // y = down(silu(gate(x)) * up(x)) for some rows, in tiles. y's rows lie without gaps.
   void GatedMlpRows(const Tensor& x, int64_t num_rows, const Linear& gate_up, const Linear& down,
                     absl::Span<const CpuLora* const> adapters, const Tensor& y);
+  // Rows of `both` hold gate and up; silu(gate) * up takes the gate's place.
+  void Gate(const Tensor& both, int64_t num_rows, int64_t inner);
   void RouteTokens(const Tensor& x, const Linear& router);
   void AddExpert(const Tensor& x, const kernels::ExpertRows::Expert& rows, const Expert& expert,
                  const Tensor& y);
@@ -131,6 +137,7 @@ class CpuOps {
   CpuDeltaNet delta_net_;
   std::vector<int> memory_index_;  // of each layer among those of its kind, in cache or state
   CpuBatch batch_;
+  OpProfile profile_;
   std::vector<float> residual_, normed_, qkv_, attended_, projected_, mlp_, gate_up_;
   std::vector<float> qkvz_, ba_, draft_pair_;
   // Of SparseMlp.

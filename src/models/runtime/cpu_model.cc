@@ -285,6 +285,7 @@ void CpuModel::GatherRows(const CpuTensor& hidden, const std::vector<int64_t>& r
 }
 
 void CpuModel::ApplyHead(const CpuTensor& hidden, std::vector<float>& logits) {
+  const OpTimer timer(ops_.profile(), OpKind::kHead, context_.threads());
   GatherRows(hidden, rows_, selected_);
   logits.resize(rows_.size() * static_cast<size_t>(output_dim()));
   ops_.Apply({selected_.data(), config_.hidden_size}, static_cast<int64_t>(rows_.size()),
@@ -295,6 +296,10 @@ absl::Status CpuModel::Step(absl::Span<const SequenceChunk> chunks, StepMemory m
                             StepOutput& output) {
   RETURN_IF_ERROR(CheckStep(chunks, memory));
   RETURN_IF_ERROR(TakeAdapters(chunks));
+  int64_t num_tokens = 0;
+  for (const SequenceChunk& chunk : chunks) num_tokens += static_cast<int64_t>(chunk.tokens.size());
+  ops_.profile().BeginStep(num_tokens);
+  const OpTimer timer(ops_.profile(), OpKind::kStep, context_.threads());
   const CpuTensor hidden = RunLayers(chunks, memory, qwen::NoObserver());
   ApplyHead(hidden, output.logits);
   GatherRows(hidden, hidden_rows_, output.hidden);

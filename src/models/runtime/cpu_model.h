@@ -167,6 +167,14 @@ class CpuModel {
   // What the ops keep of the last sparse or linear layer that they computed, for observers.
   const CpuOps& ops() const { return ops_; }
 
+  // Times every op of the steps of so many tokens from now on, starting from zero; until
+  // StopProfile(). Neither during a step.
+  void StartProfile(int64_t num_tokens_min, int64_t num_tokens_max) {
+    ops_.profile().Start(num_tokens_min, num_tokens_max, context_.threads());
+  }
+  void StopProfile() { ops_.profile().Stop(context_.threads()); }
+  const OpProfile& profile() { return ops_.profile(); }
+
  private:
   static absl::StatusOr<std::unique_ptr<CpuModel>> Bind(ModelConfig config,
                                                         std::shared_ptr<const WeightSource> source,
