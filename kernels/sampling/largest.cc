@@ -1,14 +1,17 @@
 // A heap of the best k so far, the worst of them on top. Almost every block of logits lies below it
-// and is recognised by its maximum.
+// and is recognised by its maximum; within the others, so is almost every stretch of 64.
 #include "kernels/sampling/largest.h"
 
 #include <algorithm>
 #include <limits>
 
+#include "kernels/sampling/row_passes.h"
+
 namespace oneai::kernels {
 namespace {
 
-constexpr int64_t kBlock = 64;
+constexpr int64_t kStretch = 64;
+static_assert(kRowBlock % kStretch == 0);
 
 // Whether any is above `bound`; no early exit, so that it is vectorised.
 bool AnyAbove(const float* logits, int64_t count, float bound) {
@@ -19,7 +22,8 @@ bool AnyAbove(const float* logits, int64_t count, float bound) {
 
 }  // namespace
 
-int64_t LargestLogits(const float* logits, int64_t vocab, int64_t k, int32_t* ids) {
+int64_t LargestLogits(const float* logits, int64_t vocab, int64_t k, const float* block_max,
+                      int32_t* ids) {
   if (k <= 0) return 0;
   // Orders by logit and then by index; the heap's top is the one to give way first.
   const auto better = [logits](int32_t a, int32_t b) {
@@ -27,8 +31,12 @@ int64_t LargestLogits(const float* logits, int64_t vocab, int64_t k, int32_t* id
   };
   int64_t count = 0;
   float bound = -std::numeric_limits<float>::infinity();  // of what is worth a look
-  for (int64_t begin = 0; begin < vocab; begin += kBlock) {
-    const int64_t size = std::min(kBlock, vocab - begin);
+  for (int64_t begin = 0; begin < vocab; begin += kStretch) {
+    if (!(block_max[begin / kRowBlock] > bound)) {
+      begin = (begin / kRowBlock + 1) * kRowBlock - kStretch;
+      continue;
+    }
+    const int64_t size = std::min(kStretch, vocab - begin);
     if (!AnyAbove(logits + begin, size, bound)) continue;
     for (int64_t i = begin; i < begin + size; ++i) {
       if (!(logits[i] > bound)) continue;

@@ -22,9 +22,10 @@ int32_t ArgMax(const float* logits, int64_t vocab);
 struct SamplingScratch {
   std::vector<float> weights;
   std::vector<float> values;
-  std::vector<int32_t> order;
-  std::vector<double> bins;
+  std::vector<float> block_max;
   std::vector<double> block_sums;
+  std::vector<int32_t> candidates;
+  std::vector<int32_t> order;
 };
 
 // Draws a token. The draw is UniformAt(seed, position) put through the inverse distribution of the

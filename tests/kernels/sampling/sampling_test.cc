@@ -12,6 +12,7 @@
 #include "kernels/sampling/largest.h"
 #include "kernels/sampling/log_probs.h"
 #include "kernels/sampling/philox.h"
+#include "kernels/sampling/row_passes.h"
 #include "tests/kernels/random_tensor.h"
 
 namespace oneai::kernels {
@@ -182,7 +183,9 @@ TEST(LargestLogitsTest, MatchesSorting) {
                      [&](int32_t a, int32_t b) { return logits[a] > logits[b]; });
     for (const int64_t k : {int64_t{0}, int64_t{1}, int64_t{20}, vocab, vocab + 3}) {
       std::vector<int32_t> ids(k);
-      const int64_t count = LargestLogits(logits.data(), vocab, k, ids.data());
+      std::vector<float> block_max(NumRowBlocks(vocab));
+      kRowPassesRef.block_max(logits.data(), vocab, block_max.data());
+      const int64_t count = LargestLogits(logits.data(), vocab, k, block_max.data(), ids.data());
       ASSERT_EQ(count, std::min<int64_t>(k, static_cast<int64_t>(sorted.size())));
       ids.resize(count);
       EXPECT_EQ(ids, std::vector<int32_t>(sorted.begin(), sorted.begin() + count));
@@ -190,31 +193,36 @@ TEST(LargestLogitsTest, MatchesSorting) {
   }
 }
 
-TEST(LogProbsTest, MatchesLongDoubleWithinOneRounding) {
+TEST(TopLogProbsTest, MatchesLongDouble) {
   const std::vector<float> logits = RandomFloats(20011, 23, 4.0f);
   long double total = 0;
   for (const float x : logits) total += std::exp(static_cast<long double>(x));
-  const std::vector<int32_t> also_of = {0, 20010, 7};
+  SamplingScratch scratch;
   std::vector<int32_t> ids(5);
-  std::vector<float> values(8);
-  LogProbs(logits, 5, ids.data(), values.data(), also_of);
-  const int32_t best = ArgMax(logits.data(), 20011);
-  EXPECT_EQ(ids[0], best);
-  ids.insert(ids.end(), also_of.begin(), also_of.end());
-  for (int i = 0; i < 8; ++i) {
-    const double exact = static_cast<double>(logits[ids[i]] - std::log(total));
-    EXPECT_NEAR(values[i], exact, std::abs(exact) * kFloatEps + 1e-12) << i;
+  std::vector<float> values(5);
+  const double sum = TopLogProbs(logits, 20011, 5, ids.data(), values.data(), scratch);
+  EXPECT_NEAR(sum, static_cast<double>(std::log(total)), 2e-6);
+  EXPECT_EQ(ids[0], ArgMax(logits.data(), 20011));
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_NEAR(values[i], static_cast<double>(logits[ids[i]] - std::log(total)), 3e-6) << i;
   }
+  // Ids from num_known on count in the sum and are not among the best.
+  const double padded = TopLogProbs(logits, ids[0], 1, ids.data(), values.data(), scratch);
+  EXPECT_EQ(padded, sum);
+  EXPECT_LT(values[0], values[1] + 10);
 }
 
-TEST(LogProbsTest, MaskedTokensHaveNoProbability) {
+TEST(TopLogProbsTest, MaskedTokensHaveNoProbability) {
   const std::vector<float> logits = {-kInf, 2.0f, NAN, 2.0f};
+  SamplingScratch scratch;
   std::vector<int32_t> ids(3);
-  std::vector<float> values(5);
-  LogProbs(logits, 3, ids.data(), values.data(), {0, 1});
+  std::vector<float> values(3);
+  EXPECT_NEAR(TopLogProbs(logits, 4, 3, ids.data(), values.data(), scratch), 2 + std::log(2), 1e-6);
   EXPECT_EQ(ids, (std::vector<int32_t>{1, 3, -1}));
-  const float half = static_cast<float>(std::log(0.5));
-  EXPECT_EQ(values, (std::vector<float>{half, half, -kInf, -kInf, half}));
+  EXPECT_NEAR(values[1], std::log(0.5), 1e-6);
+  EXPECT_EQ(values[2], -kInf);
+  const std::vector<float> nothing(3, -kInf);
+  EXPECT_EQ(TopLogProbs(nothing, 3, 1, ids.data(), values.data(), scratch), -kInf);
 }
 
 TEST(SampleTokenTest, IsAFunctionOfSeedAndPosition) {
