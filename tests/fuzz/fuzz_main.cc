@@ -1,11 +1,15 @@
-// Replays seeds and seeded mutations. ONEAI_FUZZ_RUNS sets how many mutations; the default keeps
-// the test short.
+// Replays tests/fuzz/corpus/<target>, the seeds, and seeded mutations of both. ONEAI_FUZZ_RUNS sets
+// how many mutations; the default keeps the test short.
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <random>
 
 #include "gtest/gtest.h"
 #include "tests/fuzz/fuzz_target.h"
+#include "tests/testing/paths.h"
 
 namespace {
 
@@ -45,8 +49,25 @@ void Mutate(const FuzzSeeds& seeds, std::mt19937_64& random, std::string& input)
   if (input.size() > kInputBytesMax) input.resize(kInputBytesMax);
 }
 
+// What libFuzzer found: inputs that reach far, and those that once broke something. By name, so
+// that mutations are the same everywhere.
+void AppendCorpus(FuzzSeeds& seeds) {
+  const std::filesystem::path folder =
+      oneai::testing::DataDir().parent_path() / "fuzz" / "corpus" / ONEAI_FUZZ_TARGET;
+  if (!std::filesystem::is_directory(folder)) return;
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) files.push_back(entry);
+  std::sort(files.begin(), files.end());
+  for (const std::filesystem::path& path : files) {
+    std::ifstream file(path, std::ios::binary);
+    seeds.inputs.emplace_back(std::istreambuf_iterator<char>(file),
+                              std::istreambuf_iterator<char>());
+  }
+}
+
 TEST(FuzzTest, SurvivesSeedsAndMutations) {
-  const FuzzSeeds seeds = MakeFuzzSeeds();
+  FuzzSeeds seeds = MakeFuzzSeeds();
+  AppendCorpus(seeds);
   ASSERT_FALSE(seeds.inputs.empty());
   auto run = [](const std::string& input) {
     // A copy of exactly the size, so that a sanitizer sees a read past the end.

@@ -28,7 +28,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                         absl::MakeSpan(row))
         .ok();
   }
-  (void)ConfigFromGguf(*header, "fuzz").ok();
+  (void)ConfigFromGguf(*header, absl::string_view(reinterpret_cast<const char*>(data), size),
+                       "fuzz")
+      .ok();
   if (auto tokenizer = TokenizerFromGguf(*header, "fuzz"); tokenizer.ok())
     if (auto index = Tokenizer::Create(std::move(tokenizer->spec)); index.ok())
       (void)(*index)->Encode("a <|x|> lowest 123\n", SpecialTokens::kParse);
@@ -67,7 +69,7 @@ FuzzSeeds MakeFuzzSeeds() {
       {"num_attention_heads", 2},      {"head_dim", 4},           {"tie_word_embeddings", true}};
   GgufMetadata metadata;
   metadata.PutText("general.architecture", "qwen3");
-  (void)PutGgufConfig(config, "config.json", metadata).ok();
+  (void)PutGgufConfig(config, "config.json", 0, metadata).ok();
   TokenizerSpec spec;
   spec.vocab = {{"a", 0}, {"b", 1}, {"ab", 2}};
   spec.merges = {{"a", "b"}};
