@@ -45,10 +45,10 @@ void EndpointDirectory::Update(const fabric::v1::ListEndpointsResponse& response
   }
   const auto has_left = [&](const auto& item) { return !addresses.contains(item.first); };
   absl::MutexLock lock(&mu_);
+  std::erase_if(cursors_, [&](const auto& item) { return !views.contains(item.first); });
   endpoints_ = std::move(views);
   std::erase_if(stubs_, has_left);
   std::erase_if(suspects_, has_left);
-  std::erase_if(cursors_, [&](const auto& item) { return !endpoints_.contains(item.first); });
 }
 
 absl::StatusOr<EndpointView> EndpointDirectory::Find(const std::string& model) const {

@@ -39,6 +39,9 @@ absl::StatusOr<Json> ParseOpenAiBody(absl::string_view body) {
   };
   Json json = Json::parse(body, watch_depth, /*allow_exceptions=*/false);
   if (too_deep) return absl::InvalidArgumentError("the body is nested too deeply");
+  if (json.is_discarded()) {
+    return absl::InvalidArgumentError("the body is not valid JSON in UTF-8");
+  }
   if (!json.is_object()) return absl::InvalidArgumentError("the body is not a JSON object");
   return json;
 }

@@ -177,8 +177,11 @@ TEST(OpenAiRequestTest, BadMessagesAreNamedByIndex) {
 }
 
 TEST(OpenAiRequestTest, BodiesThatAreNoObjects) {
-  for (const char* body : {"", "[]", "{", "\"x\"", "{\"model\": }"}) {
+  for (const char* body : {"[]", "\"x\"", "3"}) {
     EXPECT_THAT(ParseCompletion(body), StatusIs(kInvalid, HasSubstr("not a JSON object"))) << body;
+  }
+  for (const char* body : {"", "{", "{\"model\": }", "{\"prompt\": \"\xC3\x28\"}"}) {
+    EXPECT_THAT(ParseCompletion(body), StatusIs(kInvalid, HasSubstr("not valid JSON"))) << body;
   }
   const std::string deep = "{\"prompt\":" + std::string(5000, '[') + std::string(5000, ']') + "}";
   EXPECT_THAT(ParseCompletion(deep), StatusIs(kInvalid, HasSubstr("too deeply")));
