@@ -24,6 +24,7 @@ class Planner {
       : view_(view),
         limits_(limits),
         num_free_(view.num_free_blocks),
+        num_free_states_(view.num_free_states),
         budget_(limits.max_batch_tokens),
         service_(view.tenant_service) {}
 
@@ -46,6 +47,7 @@ class Planner {
       if (s.deadline <= view_.now) {
         plan_.expired.push_back(s.id);
         released_ = true;
+        ++num_free_states_;
         num_free_ += s.num_blocks - s.num_shared_blocks;
       } else {
         slots_.push_back({&s, s.num_blocks, s.num_computed});
@@ -111,8 +113,10 @@ class Planner {
   // Only from what nobody else can use in this step.
   void GiveDrafts(Slot& slot) {
     if (slot.num_chunk < slot.Want()) return;
-    slot.num_drafts = std::max<int64_t>(
-        0, std::min({slot.sequence->num_drafts_max, budget_, Fitting(slot) - slot.num_chunk}));
+    slot.num_drafts =
+        std::max<int64_t>(0, std::min({slot.sequence->num_drafts_max, budget_, num_free_states_,
+                                       Fitting(slot) - slot.num_chunk}));
+    num_free_states_ -= slot.num_drafts;
     TakeBlocks(slot, slot.num_computed + slot.num_chunk + slot.num_drafts);
     budget_ -= slot.num_drafts;
   }
@@ -144,12 +148,14 @@ class Planner {
     slot.num_chunk = 0;
     slot.evicted = true;
     released_ = true;
+    ++num_free_states_;
     plan_.preempted.push_back(slot.sequence->id);
   }
 
   void Admit() {
     while (budget_ > 0 && !waiting_.empty()) {
       if (NumRunning() >= limits_.max_running_sequences && !EvictPaused()) return;
+      if (num_free_states_ < 1) return;
       auto next = std::min_element(
           waiting_.begin(), waiting_.end(),
           [this](const SequenceView* a, const SequenceView* b) { return TurnOf(*a) < TurnOf(*b); });
@@ -164,6 +170,7 @@ class Planner {
       leans_on_held_ |= num_held > 0;
       waiting_.erase(next);
       plan_.admitted.push_back(sequence.id);
+      --num_free_states_;
       if (!sequence.resumed) service_[sequence.tenant] += sequence.num_tokens * kPromptTokenCost;
       Slot slot{&sequence, num_held, sequence.num_cached};
       Take(slot, ChunkWithinBudget(slot));
@@ -219,6 +226,7 @@ class Planner {
   const SchedulerView& view_;
   const BatchLimits& limits_;
   int64_t num_free_;
+  int64_t num_free_states_;
   int64_t budget_;
   std::vector<int64_t> service_;
   std::vector<Slot> slots_;

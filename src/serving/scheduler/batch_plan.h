@@ -45,12 +45,18 @@ struct SequenceView {
   absl::Time submitted = absl::InfiniteFuture();  // never: it does not age
 };
 
+// Of models without recurrent state: more than anybody needs.
+inline constexpr int64_t kNoStates = int64_t{1} << 62;
+
 struct SchedulerView {
   std::vector<SequenceView> running;
   std::vector<SequenceView> waiting;
   std::vector<int64_t> tenant_service;  // virtual counter of each tenant
   int64_t num_free_blocks = 0;
   int64_t block_tokens = 0;
+  // Slots of recurrent state that no running sequence holds, of models that have such a state:
+  // every running sequence has one, and every guess needs one to come back to.
+  int64_t num_free_states = kNoStates;
   absl::Time now;
 };
 
@@ -77,9 +83,11 @@ struct BatchPlan {
   std::vector<PlannedChunk> chunks;  // what the step computes, each sequence at most once
 };
 
-// Guarantees, given that the pool can hold any one sequence at its greatest length:
+// Guarantees, given that the pool can hold any one sequence at its greatest length and that there
+// are at least max_running_sequences states:
 // - the chunks hold at most max_batch_tokens tokens, drafts included, and their blocks fit the pool
 //   once `expired` and `preempted` are released and the cached blocks of `admitted` are taken;
+// - the states that `admitted` and the drafts need are free then, too;
 // - when a sequence that is not paused exists, the plan computes at least one token, for the oldest
 //   running one among others, or frees blocks so that the next plan does;
 // - a sequence is preempted only for an older one, or when it is paused; never for drafts;
