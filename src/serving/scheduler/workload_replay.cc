@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
+#include <random>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "serving/scheduler/block_pool.h"
+#include "serving/scheduler/state_pool.h"
 #include "serving/scheduler/tenant_ledger.h"
 
 namespace oneai::serving {
@@ -24,6 +27,8 @@ struct Live {
   bool running = false, resumed = false;
   double first_token_s = -1, last_token_s = 0;
   std::vector<BlockHash> chain;  // of the prompt's whole blocks
+  std::optional<int32_t> state;
+  int64_t branch_blocks = 0;  // where other prompts parted from its own
 };
 
 double Percentile(std::vector<float>& values, double share) {
@@ -37,7 +42,10 @@ double Percentile(std::vector<float>& values, double share) {
 class Simulation {
  public:
   Simulation(absl::Span<const RecordedRequest> requests, const ReplayOptions& options)
-      : requests_(requests), options_(options), pool_(options.num_blocks, options.block_tokens) {}
+      : requests_(requests),
+        options_(options),
+        pool_(options.num_blocks, options.block_tokens),
+        states_(options.num_states) {}
 
   absl::StatusOr<ReplayReport> Run() {
     while (next_ < requests_.size() || !live_.empty()) {
@@ -47,6 +55,7 @@ class Simulation {
       RETURN_IF_ERROR(Step());
     }
     if (pool_.num_free() != pool_.num_blocks()) return Broken("blocks were lost");
+    if (states_.num_free() != states_.num_slots()) return Broken("states were lost");
     return Report();
   }
 
@@ -94,7 +103,20 @@ class Simulation {
     return absl::MakeConstSpan(live.chain).first(std::min(most, live.chain.size()));
   }
 
+  bool has_states() const { return states_.num_slots() > 0; }
+
+  // What a request finds when it is admitted: blocks, and with them the state behind the last.
+  PrefixMatch Match(Live& live) const {
+    PrefixMatch match = pool_.Find(Findable(live));
+    if (!has_states()) return match;
+    int64_t usable = match.num_blocks;
+    while (usable > 0 && !states_.Knows(live.chain[usable - 1])) --usable;
+    live.branch_blocks = match.num_blocks > usable ? match.num_blocks : 0;
+    return pool_.Find(absl::MakeConstSpan(live.chain).first(usable));
+  }
+
   void MakeView() {
+    if (has_states()) view_.num_free_states = states_.num_free();
     view_.running.clear();
     view_.waiting.clear();
     view_.now = Time(now_s_);
@@ -115,11 +137,12 @@ class Simulation {
       s.num_blocks = static_cast<int64_t>(pool_.BlockTable(id).size());
       if (live->running) {
         s.num_shared_blocks = pool_.NumShared(id);
+        s.num_drafts_max = DraftsFor(*live);
         view_.running.push_back(s);
         continue;
       }
       if (may_admit) {
-        const PrefixMatch match = pool_.Find(Findable(*live));
+        const PrefixMatch match = Match(*live);
         s.num_cached = match.num_blocks * pool_.block_tokens();
         s.num_cached_held_blocks = match.num_held;
       }
@@ -133,7 +156,7 @@ class Simulation {
     ++report_.num_steps;
     for (SequenceId id : plan.preempted) Preempt(id);
     RETURN_IF_ERROR(CheckNobodyStarves(plan));
-    for (SequenceId id : plan.admitted) Admit(id);
+    for (SequenceId id : plan.admitted) RETURN_IF_ERROR(Admit(id));
     if (num_running_ > options_.limits.max_running_sequences) return Broken("too many run");
     if (plan.chunks.empty()) {
       if (plan.preempted.empty()) return Broken("a request could run and nothing was planned");
@@ -142,12 +165,34 @@ class Simulation {
     double seconds = options_.cost.step_s;
     int64_t num_tokens = 0;
     for (const PlannedChunk& chunk : plan.chunks) {
-      num_tokens += chunk.num_tokens;
-      seconds += CostOf(*live_.at(chunk.id), chunk.num_tokens);
+      num_tokens += chunk.num_tokens + chunk.num_drafts;
+      seconds += CostOf(*live_.at(chunk.id), chunk.num_tokens + chunk.num_drafts);
     }
     if (num_tokens > options_.limits.max_batch_tokens) return Broken("the budget was exceeded");
     now_s_ += seconds;
+    RETURN_IF_ERROR(TakeDraftStates(plan));
     for (const PlannedChunk& chunk : plan.chunks) RETURN_IF_ERROR(Compute(chunk));
+    return absl::OkStatus();
+  }
+
+  int64_t DraftsFor(const Live& live) const {
+    const int64_t num_output = live.num_tokens - live.recorded->num_prompt;
+    if (num_output == 0 || live.num_tokens - live.num_computed != 1) return 0;
+    return std::min(options_.drafts_max, live.recorded->num_output - num_output - 1);
+  }
+
+  // Every guess of the step needs a state to come back to, all at once.
+  absl::Status TakeDraftStates(const BatchPlan& plan) {
+    if (!has_states()) return absl::OkStatus();
+    std::vector<int32_t> taken;
+    for (const PlannedChunk& chunk : plan.chunks) {
+      for (int64_t i = 0; i < chunk.num_drafts; ++i) {
+        const std::optional<int32_t> slot = states_.Take();
+        if (!slot.has_value()) return Broken("a guess without a state");
+        taken.push_back(*slot);
+      }
+    }
+    for (int32_t slot : taken) states_.Give(slot);
     return absl::OkStatus();
   }
 
@@ -168,7 +213,7 @@ class Simulation {
 
   void Preempt(SequenceId id) {
     Live& live = *live_.at(id);
-    pool_.Release(id);
+    ReleaseAll(id, live);
     live.num_computed = live.num_published = 0;
     live.running = false;
     live.resumed = true;
@@ -176,18 +221,43 @@ class Simulation {
     ++report_.num_preemptions;
   }
 
-  void Admit(SequenceId id) {
+  void ReleaseAll(SequenceId id, Live& live) {
+    pool_.Release(id);
+    if (live.state.has_value()) states_.Give(*std::exchange(live.state, std::nullopt));
+  }
+
+  absl::Status Admit(SequenceId id) {
     Live& live = *live_.at(id);
-    live.num_published = pool_.Adopt(id, Findable(live));
+    int64_t num_blocks = static_cast<int64_t>(Findable(live).size());
+    if (has_states()) {
+      num_blocks = Match(live).num_blocks;  // an earlier one's state may have taken a snapshot away
+      if (num_blocks > 0) states_.Find(live.chain[num_blocks - 1]);
+      live.state = states_.Take();
+      if (!live.state.has_value()) return Broken("a sequence was admitted without a state");
+    }
+    live.num_published = pool_.Adopt(id, absl::MakeConstSpan(live.chain).first(num_blocks));
     live.num_computed = live.num_published * pool_.block_tokens();
     live.running = true;
     ++num_running_;
-    if (live.resumed) return;
+    if (live.resumed) return absl::OkStatus();
     num_blocks_ += BlocksFor(live.recorded->num_prompt, pool_.block_tokens());
     num_tokens_ += live.recorded->num_prompt;
     num_hit_blocks_ += live.num_published;
     report_.wait_s_max = std::max(report_.wait_s_max, now_s_ - live.recorded->arrival_s);
     ledger_.Charge(live.tenant, live.num_tokens * kPromptTokenCost);
+    return absl::OkStatus();
+  }
+
+  // The state behind block `index` of the prompt, if it is worth a snapshot.
+  void KeepState(Live& live, int64_t index) {
+    const int64_t num_tokens = (index + 1) * pool_.block_tokens();
+    const int64_t last = (live.recorded->num_prompt - 1) / pool_.block_tokens();
+    if (index + 1 != last && index + 1 != live.branch_blocks &&
+        num_tokens % options_.state_interval_tokens != 0) {
+      return;
+    }
+    if (states_.Knows(live.chain[index])) return;
+    if (const std::optional<int32_t> slot = states_.Take()) states_.Keep(live.chain[index], *slot);
   }
 
   double CostOf(const Live& live, int64_t chunk) const {
@@ -205,18 +275,28 @@ class Simulation {
         live.num_computed + chunk.num_tokens > live.num_tokens) {
       return Broken("a chunk that cannot be computed");
     }
-    const absl::Status grown = pool_.Grow(chunk.id, live.num_computed + chunk.num_tokens);
+    const absl::Status grown =
+        pool_.Grow(chunk.id, live.num_computed + chunk.num_tokens + chunk.num_drafts);
     if (!grown.ok()) return Broken(grown.message());
     live.num_computed += chunk.num_tokens;
     const int64_t num_full = std::min<int64_t>(live.num_computed / pool_.block_tokens(),
                                                static_cast<int64_t>(live.chain.size()));
     for (; live.num_published < num_full; ++live.num_published) {
       pool_.Publish(chunk.id, live.num_published, live.chain[live.num_published]);
+      if (has_states()) KeepState(live, live.num_published);
     }
-    if (live.num_computed == live.num_tokens) AddToken(chunk.id, live);
+    if (live.num_computed < live.num_tokens) return absl::OkStatus();
+    ++num_decodes_;
+    int64_t num_right = 0;
+    while (num_right < chunk.num_drafts &&
+           std::bernoulli_distribution(options_.share_right)(random_))
+      ++num_right;
+    live.num_computed += num_right;
+    for (int64_t i = 0; i <= num_right; ++i) AddToken(chunk.id, live);
     return absl::OkStatus();
   }
 
+  // The last of an answer is the last that is added: no more are guessed.
   void AddToken(SequenceId id, Live& live) {
     ledger_.Charge(live.tenant, kOutputTokenCost);
     ++num_output_;
@@ -234,7 +314,7 @@ class Simulation {
     num_good_ += live.first_token_s - live.recorded->arrival_s <= options_.ttft_slo_s &&
                  mean <= options_.itl_slo_s;
     ++report_.num_requests;
-    pool_.Release(id);
+    ReleaseAll(id, live);
     ledger_.Leave(live.tenant);
     --num_running_;
     live_.erase(id);
@@ -248,6 +328,8 @@ class Simulation {
     report_.itl_p50_s = Percentile(itl_, 0.5);
     report_.itl_p99_s = Percentile(itl_, 0.99);
     report_.goodput_per_s = static_cast<double>(num_good_) / seconds;
+    report_.tokens_per_decode =
+        static_cast<double>(num_output_) / static_cast<double>(std::max<int64_t>(1, num_decodes_));
     report_.output_tokens_per_s = static_cast<double>(num_output_) / seconds;
     report_.block_hit_share = static_cast<double>(num_hit_blocks_) /
                               static_cast<double>(std::max<int64_t>(1, num_blocks_));
@@ -259,13 +341,16 @@ class Simulation {
   const absl::Span<const RecordedRequest> requests_;
   const ReplayOptions options_;
   BlockPool pool_;
+  StatePool states_;
+  std::mt19937 random_{17};  // of the guesses that are right
   TenantLedger ledger_;
   SchedulerView view_;
   std::map<SequenceId, std::unique_ptr<Live>> live_;
   size_t next_ = 0;
   double now_s_ = 0;
   int64_t num_running_ = 0;
-  int64_t num_blocks_ = 0, num_tokens_ = 0, num_hit_blocks_ = 0, num_output_ = 0, num_good_ = 0;
+  int64_t num_blocks_ = 0, num_tokens_ = 0, num_hit_blocks_ = 0, num_output_ = 0, num_good_ = 0,
+          num_decodes_ = 0;
   std::vector<float> ttft_, itl_;
   ReplayReport report_;
 };

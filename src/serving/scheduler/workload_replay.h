@@ -33,6 +33,14 @@ struct ReplayOptions {
   BatchLimits limits = {2048, 64};
   StepCost cost;
   bool prefix_cache = true;
+  // Of a model with recurrent layers: slots of state, at least max_running_sequences; 0: it has
+  // none. Snapshots are kept as the engine does: at the last whole block of a prompt, where prompts
+  // part, and after every so many tokens.
+  int64_t num_states = 0;
+  int64_t state_interval_tokens = 1024;
+  // Guesses at each next token, and the share of them that is right.
+  int64_t drafts_max = 0;
+  double share_right = 0.7;
   double ttft_slo_s = 2, itl_slo_s = 0.05;  // of goodput; the latter of a request's mean
 };
 
@@ -47,12 +55,14 @@ struct ReplayReport {
   double wait_s_max = 0;  // until first admitted
   double goodput_per_s = 0;
   double output_tokens_per_s = 0;
+  double tokens_per_decode = 1;  // of a sequence and step, with the guesses that were right
   // Of the blocks (or tokens) of all prompts, those found in the cache.
   double block_hit_share = 0, token_hit_share = 0;
 };
 
-// kInternal, saying what and when: a promise of batch_plan.h or block_pool.h was broken - a budget
-// exceeded, a block lost or not there, a step without progress, a starving request overtaken.
+// kInternal, saying what and when: a promise of batch_plan.h or of a pool was broken - a budget
+// exceeded, a block or a state lost or not there, a step without progress, a starving request
+// overtaken.
 absl::StatusOr<ReplayReport> Replay(absl::Span<const RecordedRequest> requests,
                                     const ReplayOptions& options);
 

@@ -181,6 +181,26 @@ TEST(PlanBatchTest, DraftsTakeOnlyWhatIsLeft) {
   EXPECT_EQ(drafts(64), (std::vector<int64_t>{5, 2}));  // the first took the free block
 }
 
+TEST(PlanBatchTest, GuessesNeedStatesToComeBackTo) {
+  SchedulerView view = View(8);
+  view.running = {Running(0, 9, 8), Running(1, 9, 8)};
+  for (SequenceView& s : view.running) s.num_drafts_max = 4;
+  view.waiting = {Waiting(2, 4)};
+  const auto drafts = [&](int64_t num_states) {
+    view.num_free_states = num_states;
+    int64_t count = 0;
+    for (const PlannedChunk& c : PlanBatch(view, {64, 8}).chunks) count += c.num_drafts;
+    return count;
+  };
+  EXPECT_EQ(drafts(1), 0);  // the admitted one takes it
+  EXPECT_EQ(drafts(4), 3);
+  EXPECT_EQ(drafts(kNoStates), 8);
+  view.num_free_states = 0;
+  EXPECT_TRUE(PlanBatch(view, {64, 8}).admitted.empty());
+  view.running[1].deadline = view.now;  // whose state is free then
+  EXPECT_EQ(PlanBatch(view, {64, 8}).admitted.size(), 1u);
+}
+
 TEST(PlanBatchTest, ExpiredRequestsLeaveTheirBlocksToOthers) {
   SchedulerView view = View(0);
   view.running = {Running(0, 9, 8), Running(1, 9, 8)};

@@ -115,6 +115,44 @@ TEST(ReplayTest, MooncakePrefixesAreFoundWhenMemoryAllows) {
   EXPECT_GT(without.ttft_p50_s, report.ttft_p50_s);
 }
 
+// A hybrid model finds less: only where a state was kept. What it keeps at first are the ends of
+// prompts; where they part it learns from the second that comes by.
+TEST(ReplayTest, StatesForFewPlacesFindMostOfThePrefixes) {
+  const std::vector<RecordedRequest> requests = Read(Trace("mooncake_conversation_150.jsonl"));
+  ReplayOptions options;
+  options.block_tokens = kRecordedBlockTokens;
+  options.num_blocks = 8000;
+  options.limits = {8192, 64};
+  options.state_interval_tokens = int64_t{1} << 40;
+  ASSERT_OK_AND_ASSIGN(const ReplayReport all, Replay(requests, options));
+  options.num_states = 64 + 200;
+  ASSERT_OK_AND_ASSIGN(const ReplayReport sparse, Replay(requests, options));
+  options.state_interval_tokens = 2 * kRecordedBlockTokens;
+  options.num_states = 64 + 4000;
+  ASSERT_OK_AND_ASSIGN(const ReplayReport dense, Replay(requests, options));
+  EXPECT_GT(sparse.block_hit_share, all.block_hit_share / 2);
+  EXPECT_GE(dense.block_hit_share, sparse.block_hit_share);
+  EXPECT_LE(dense.block_hit_share, all.block_hit_share);
+  RecordProperty(
+      "hit share of blocks, of sparse and of dense states",
+      absl::StrCat(all.block_hit_share, " ", sparse.block_hit_share, " ", dense.block_hit_share));
+}
+
+TEST(ReplayTest, RightGuessesAreSteps) {
+  const std::vector<RecordedRequest> requests = Read(Trace("azure_conversation_200.csv"));
+  ReplayOptions options;
+  ASSERT_OK_AND_ASSIGN(const ReplayReport plain, Replay(requests, options));
+  options.drafts_max = 3;
+  options.num_states = 64 + 3 * 64;
+  ASSERT_OK_AND_ASSIGN(const ReplayReport guessed, Replay(requests, options));
+  EXPECT_EQ(guessed.num_requests, plain.num_requests);
+  EXPECT_EQ(plain.tokens_per_decode, 1);
+  EXPECT_GT(guessed.tokens_per_decode, 2);  // 1 + 0.7 + 0.49 + 0.34 where there is room
+  options.num_states = 64;                  // all that the running sequences need
+  ASSERT_OK_AND_ASSIGN(const ReplayReport cramped, Replay(requests, options));
+  EXPECT_EQ(cramped.num_requests, plain.num_requests);
+}
+
 TEST(ReplayTest, TheWholeMooncakeTrace) {
   const std::optional<std::filesystem::path> shared = testing::SharedDir();
   if (!shared.has_value()) GTEST_SKIP() << "the full traces are not on this machine";
@@ -135,7 +173,7 @@ TEST(ReplayTest, TheWholeMooncakeTrace) {
 // Random tenants, priorities, lengths, shared beginnings, pools and bounds.
 TEST(ReplayTest, RandomWorkloadsKeepEveryPromise) {
   int64_t num_preemptions = 0;
-  double hits = 0;
+  double hits = 0, hits_of_hybrids = 0, tokens_per_decode = 0;
   for (uint32_t seed = 0; seed < 150; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937 random(seed);
@@ -149,6 +187,11 @@ TEST(ReplayTest, RandomWorkloadsKeepEveryPromise) {
     options.limits.max_batch_tokens = options.limits.max_running_sequences + draw(0, 2000);
     options.limits.starvation_bound = absl::Milliseconds(draw(1, 3000));
     options.prefix_cache = draw(0, 4) != 0;
+    if (seed % 2 == 1) {  // a model with recurrent state, from just enough of it to plenty
+      options.num_states = options.limits.max_running_sequences + draw(0, 40);
+      options.state_interval_tokens = options.block_tokens * draw(1, 40);
+    }
+    if (seed % 3 == 0) options.drafts_max = draw(1, 6);
     std::vector<RecordedRequest> requests(draw(5, 60));
     double time = 0;
     for (RecordedRequest& r : requests) {
@@ -165,10 +208,13 @@ TEST(ReplayTest, RandomWorkloadsKeepEveryPromise) {
     ASSERT_OK_AND_ASSIGN(const ReplayReport report, Replay(requests, options));
     EXPECT_EQ(report.num_requests + report.num_too_long, static_cast<int64_t>(requests.size()));
     num_preemptions += report.num_preemptions;
-    hits += report.block_hit_share;
+    (options.num_states > 0 ? hits_of_hybrids : hits) += report.block_hit_share;
+    tokens_per_decode = std::max(tokens_per_decode, report.tokens_per_decode);
   }
   EXPECT_GT(num_preemptions, 100);
-  EXPECT_GT(hits, 10);
+  EXPECT_GT(hits, 5);
+  EXPECT_GT(hits_of_hybrids, 1);
+  EXPECT_GT(tokens_per_decode, 2.5);
 }
 
 // A tenant with one request of low priority among a flood of its own more urgent ones, and of
