@@ -1,5 +1,6 @@
 // Rounds the activations once, cuts the output into (row chunk, panels) cells and gives each thread
-// a contiguous run of them. Cells never share an output, so the cut cannot change a result.
+// a contiguous run of them, of which idle threads take over a part. Cells never share an output, so
+// the cut cannot change a result.
 #include "kernels/gemm/gemm.h"
 
 #include <algorithm>
@@ -66,9 +67,12 @@ CodeRows QuantizeAll(const GemmArgs& args, KernelContext& ctx) {
   return out;
 }
 
-// Cuts panels into pieces of whole blocks (of 4) where that leaves every thread enough of them.
+// Panels of one piece of work: a whole block, which is one stream of memory, unless the blocks
+// would not divide among the threads.
 int64_t PanelsPerCell(int64_t panels, int num_threads) {
-  return panels >= 4 * PackedLayout::kBlockPanels * num_threads ? PackedLayout::kBlockPanels : 1;
+  const int64_t blocks = (panels + PackedLayout::kBlockPanels - 1) / PackedLayout::kBlockPanels;
+  const bool divides = blocks >= 4 * num_threads || blocks % num_threads == 0;
+  return divides ? PackedLayout::kBlockPanels : 1;
 }
 
 }  // namespace
@@ -91,18 +95,15 @@ void GemmWith(const Variant<GemmFn>& variant, const GemmArgs& args, KernelContex
   const int64_t per_cell = PanelsPerCell(panels, num_threads);
   const int64_t cells = (panels + per_cell - 1) / per_cell;
   const int64_t chunks = NumRowChunks(args.m, cells, num_threads);
-  ctx.threads().ParallelForGuided(chunks * cells, [&](int64_t begin, int64_t end, int) {
+  ctx.threads().ParallelForStealing(chunks * cells, [&](int64_t begin, int64_t end, int) {
     GemmTask task = whole;
-    while (begin < end) {
-      const int64_t chunk = begin / cells;
-      const int64_t cell_begin = begin - chunk * cells;
-      const int64_t cell_end = std::min(cells, cell_begin + (end - begin));
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t chunk = i / cells, cell = i - chunk * cells;
       task.row_begin = ChunkBegin(chunk, chunks, args.m);
       task.row_end = ChunkBegin(chunk + 1, chunks, args.m);
-      task.panel_begin = cell_begin * per_cell;
-      task.panel_end = std::min(panels, cell_end * per_cell);
+      task.panel_begin = cell * per_cell;
+      task.panel_end = std::min(panels, task.panel_begin + per_cell);
       variant.fn(task);
-      begin += cell_end - cell_begin;
     }
   });
 }

@@ -16,6 +16,10 @@ namespace {
 constexpr int kWorkerSpins = 2000;
 constexpr int kCallerSpins = 10000;
 
+constexpr uint64_t Range(uint64_t begin, uint64_t end) { return begin << 32 | end; }
+constexpr uint64_t Begin(uint64_t range) { return range >> 32; }
+constexpr uint64_t End(uint64_t range) { return range & 0xffffffffu; }
+
 int64_t NowNs() {
   return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -23,7 +27,7 @@ int64_t NowNs() {
 }  // namespace
 
 ThreadPool::ThreadPool(int num_threads, ThreadPinning pinning)
-    : num_threads_(std::max(1, num_threads)) {
+    : num_threads_(std::max(1, num_threads)), shares_(std::max(1, num_threads)) {
   std::vector<int> cores;
   if (pinning == ThreadPinning::kCores) cores = ReadCpuTopology().Cores();
   threads_.reserve(num_threads_ - 1);
@@ -43,28 +47,63 @@ ThreadPool::~ThreadPool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void ThreadPool::RunGuided(int worker) {
-  int64_t begin = next_.load(std::memory_order_relaxed);
-  while (begin < n_) {
-    const int64_t part = std::max<int64_t>(1, (n_ - begin) / (2 * num_threads_));
-    if (!next_.compare_exchange_weak(begin, begin + part, std::memory_order_relaxed)) continue;
-    (*body_)(begin, begin + part, worker);
-    begin = next_.load(std::memory_order_relaxed);
+bool ThreadPool::Steal(int worker) {
+  for (int i = 1; i < num_threads_; ++i) {
+    std::atomic<uint64_t>& victim = shares_[(worker + i) % num_threads_].range;
+    uint64_t range = victim.load(std::memory_order_relaxed);
+    while (Begin(range) < End(range)) {
+      const uint64_t middle = Begin(range) + (End(range) - Begin(range)) / 2;
+      if (!victim.compare_exchange_weak(range, Range(Begin(range), middle),
+                                        std::memory_order_relaxed)) {
+        continue;
+      }
+      shares_[worker].range.store(Range(middle, End(range)), std::memory_order_relaxed);
+      return true;
+    }
   }
+  return false;
+}
+
+// Relaxed, because indices share no data: the loop's start and end order everything else.
+void ThreadPool::RunShares(int worker) {
+  std::atomic<uint64_t>& own = shares_[worker].range;
+  do {
+    uint64_t range = own.load(std::memory_order_relaxed);
+    while (Begin(range) < End(range)) {
+      const uint64_t index = Begin(range);
+      if (!own.compare_exchange_weak(range, Range(index + 1, End(range)),
+                                     std::memory_order_relaxed)) {
+        continue;
+      }
+      (*body_)(static_cast<int64_t>(index), static_cast<int64_t>(index) + 1, worker);
+      range = own.load(std::memory_order_relaxed);
+    }
+  } while (Steal(worker));
 }
 
 void ThreadPool::RunPart(int worker) {
-  if (guided_) return RunGuided(worker);
+  if (stealing_) return RunShares(worker);
   const int64_t begin = worker * n_ / num_threads_;
   const int64_t end = (worker + 1) * n_ / num_threads_;
   if (begin < end) (*body_)(begin, end, worker);
 }
 
-void ThreadPool::ParallelFor(int64_t n, Body body) { Run(n, body, false); }
+void ThreadPool::ParallelFor(int64_t n, Body body) {
+  stealing_ = false;
+  Run(n, body);
+}
 
-void ThreadPool::ParallelForGuided(int64_t n, Body body) { Run(n, body, true); }
+void ThreadPool::ParallelForStealing(int64_t n, Body body) {
+  stealing_ = true;
+  for (int worker = 0; worker < num_threads_; ++worker) {
+    const auto begin = static_cast<uint64_t>(worker * n / num_threads_);
+    const auto end = static_cast<uint64_t>((worker + 1) * n / num_threads_);
+    shares_[worker].range.store(Range(begin, end), std::memory_order_relaxed);
+  }
+  Run(n, body);
+}
 
-void ThreadPool::Run(int64_t n, Body body, bool guided) {
+void ThreadPool::Run(int64_t n, Body body) {
   if (n <= 0) return;
   if (num_threads_ == 1 || n == 1) {
     body(0, n, 0);
@@ -72,8 +111,6 @@ void ThreadPool::Run(int64_t n, Body body, bool guided) {
   }
   n_ = n;
   body_ = &body;
-  guided_ = guided;
-  next_.store(0, std::memory_order_relaxed);
   num_pending_.Set(static_cast<uint32_t>(num_threads_ - 1));
   generation_.Add(1);
   generation_.Wake();

@@ -42,11 +42,11 @@ class ThreadPool {
   // some tens when they sleep (benchmarks/kernels/thread_pool_bench).
   void ParallelFor(int64_t n, Body body);
 
-  // As ParallelFor, but a thread comes back for more: parts are large at first and small at the end
-  // (guided self-scheduling, Polychronopoulos and Kuck 1987), so that a core that is slower, or is
-  // taken away for a moment, holds nobody up. A thread may call `body` several times. For loops of
-  // some tens of microseconds and more.
-  void ParallelForGuided(int64_t n, Body body);
+  // As ParallelFor, but `body` gets one index at a time, and a thread that has done its part takes
+  // half of what another has left (work stealing, Blumofe and Leiserson 1999), so that a core that
+  // is slower, or is taken away for a moment, holds nobody up, while undisturbed threads each read
+  // one contiguous part. For indices of a microsecond and more; n is below 2^31.
+  void ParallelForStealing(int64_t n, Body body);
 
   // While `enabled`, loops are timed (three clock reads a loop); loop_times() is the sum
   // since then. Not during a loop.
@@ -61,11 +61,18 @@ class ThreadPool {
  private:
   static constexpr int kLine = 64;  // bytes: what is written by different threads lies apart
 
+  // What a thread of a stealing loop has left: first index in the high half, end in the low.
+  struct alignas(kLine) Share {
+    std::atomic<uint64_t> range{0};
+  };
+
   void WorkerLoop(int worker);
-  void Run(int64_t n, Body body, bool guided);
+  void Run(int64_t n, Body body);
   void RunTimed();
   void RunPart(int worker);
-  void RunGuided(int worker);
+  void RunShares(int worker);
+  // Moves half of another's share to `worker`, whose own is empty. False: nobody has any left.
+  bool Steal(int worker);
 
   const int num_threads_;
   bool is_timed_ = false;
@@ -74,10 +81,10 @@ class ThreadPool {
   alignas(kLine) WaitableWord generation_;
   int64_t n_ = 0;
   const Body* body_ = nullptr;
-  bool guided_ = false;
+  bool stealing_ = false;
   bool stopping_ = false;
-  alignas(kLine) std::atomic<int64_t> next_ = 0;  // of a guided loop: the first index nobody has
-  alignas(kLine) WaitableWord num_pending_;       // workers still inside the loop
+  std::vector<Share> shares_;                // of a stealing loop, one per thread
+  alignas(kLine) WaitableWord num_pending_;  // workers still inside the loop
   std::vector<std::thread> threads_;
 };
 

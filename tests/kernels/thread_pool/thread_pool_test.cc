@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <thread>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -97,12 +98,12 @@ TEST(KernelContextTest, ScratchIsAlignedAndKept) {
   EXPECT_EQ(ctx.Scratch(10), large);
 }
 
-TEST(ThreadPoolTest, AGuidedLoopCoversEveryIndexOnce) {
+TEST(ThreadPoolTest, AStealingLoopCoversEveryIndexOnce) {
   for (const int num_threads : {1, 2, 5}) {
     ThreadPool pool(num_threads);
     for (const int64_t n : {0, 1, 2, 7, 64, 1000}) {
       std::vector<std::atomic<int>> times(static_cast<size_t>(n));
-      pool.ParallelForGuided(n, [&](int64_t begin, int64_t end, int worker) {
+      pool.ParallelForStealing(n, [&](int64_t begin, int64_t end, int worker) {
         EXPECT_GE(worker, 0);
         EXPECT_LT(worker, num_threads);
         EXPECT_LT(begin, end);
@@ -111,6 +112,17 @@ TEST(ThreadPoolTest, AGuidedLoopCoversEveryIndexOnce) {
       for (const std::atomic<int>& count : times) EXPECT_EQ(count, 1);
     }
   }
+}
+
+TEST(ThreadPoolTest, AThreadThatIsHeldUpLosesItsPart) {
+  ThreadPool pool(2);
+  std::atomic<int> done = 0;
+  // Index 0 ends after all others, which only the other thread can have done.
+  pool.ParallelForStealing(100, [&](int64_t begin, int64_t, int) {
+    while (begin == 0 && done < 99) std::this_thread::yield();
+    ++done;
+  });
+  EXPECT_EQ(done, 100);
 }
 
 }  // namespace
