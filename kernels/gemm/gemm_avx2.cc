@@ -44,15 +44,14 @@ struct F32Tile {
     const float* x = static_cast<const float*>(task.x) + work.row * task.x_stride;
     const TileStream stream = StreamOf(task, work.panel);
     const std::byte* w = stream.data + work.k_begin / kTileDepth * stream.step;
+    const Stream ahead(work);
     Sums<kRows> sums;
     sums.Begin(work);
     for (int64_t k = work.k_begin; k < work.k_end; k += kTileDepth, w += stream.step) {
       const int64_t lines = std::min(work.k_end - k, kTileDepth);
       for (int64_t i = 0; i < lines; ++i) {
         const auto* line = reinterpret_cast<const float*>(w + i * kLineBytes);
-        if ((work.prefetch_lines >> i & 1u) != 0) {
-          __builtin_prefetch(w + i * kLineBytes + work.ahead_bytes);
-        }
+        ahead.Ask<1, kTileBytes>(w + i * kLineBytes, i);
         const __m256 b_low = _mm256_load_ps(line);
         const __m256 b_high = _mm256_load_ps(line + 8);
         for (int r = 0; r < kRows; ++r) {
@@ -83,14 +82,13 @@ struct Bf16Tile {
     const TileStream stream = StreamOf(task, work.panel);
     const int32_t* x = rows.data + work.k_begin / kDepthStep * rows.step;
     const std::byte* w = stream.data + work.k_begin / kDepthStep * stream.step;
+    const Stream ahead(work);
     Sums<kRows> sums;
     sums.Begin(work);
     for (int64_t k = work.k_begin; k < work.k_end; k += kDepthStep, w += stream.step) {
       for (int pair = 0; pair < kDepthStep / 2; ++pair) {
         const auto* line = reinterpret_cast<const __m256i*>(w + pair * kLineBytes);
-        if ((work.prefetch_lines >> pair & 1u) != 0) {
-          __builtin_prefetch(w + pair * kLineBytes + work.ahead_bytes);
-        }
+        ahead.Ask<1, kTileBytes>(w + pair * kLineBytes, pair);
         const __m256i b_low = _mm256_load_si256(line);
         const __m256i b_high = _mm256_load_si256(line + 1);
         for (int r = 0; r < kRows; ++r) {

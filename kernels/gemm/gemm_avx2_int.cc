@@ -5,8 +5,9 @@
 // Measured: benchmarks/kernels/gemm_bench.
 #include <immintrin.h>
 
+#include "kernels/gemm/gemm_avx2_scale.h"
+#include "kernels/gemm/gemm_avx2_store.h"
 #include "kernels/gemm/gemm_int_groups.h"
-#include "kernels/gemm/gemm_int_scale.h"
 #include "kernels/gemm/gemm_variants.h"
 
 namespace oneai::kernels {
@@ -29,37 +30,38 @@ struct IntTiles {
     static_assert(kPanels == 1);
 
     static void Run(const GemmTask& task, const TileWork& work) {
-      const int64_t lines = task.w->layout().tile_bytes() / kLineBytes;
-      const int64_t tile_k = task.w->layout().tile_k;
-      ForEachGroup(
-          task, work, [&](const GroupPiece& piece) { Accumulate(piece, tile_k, lines); },
-          [&](int64_t group, const std::byte* group_data) {
-            PortableScale::RunShifted(task, work, kRows, 1, group, group_data, 0);
-          });
-      if (work.last) StoreFromCarry(task, work, kRows, 1);
+      ForEachPiece(task, work, [&](const GroupPiece& piece) { RunPiece(task, work, piece); });
+      if (!work.last) return;
+      for (int r = 0; r < kRows; ++r) {
+        StorePanel(task, work.row + r, work.panel, work.carry + r * kBlockOutputs);
+      }
     }
 
-    static void Accumulate(const GroupPiece& piece, int64_t tile_k, int64_t lines) {
+    static void RunPiece(const GemmTask& task, const TileWork& work, const GroupPiece& piece) {
+      const PackedLayout& layout = task.w->layout();
+      const int64_t lines = layout.tile_bytes() / kLineBytes;
       __m256i low[kRows], high[kRows];  // outputs 0-7 and 8-15
       for (int r = 0; r < kRows; ++r) {
         const auto* sums = reinterpret_cast<const __m256i*>(piece.sums + r * kBlockOutputs);
         low[r] = piece.continues ? _mm256_load_si256(sums) : _mm256_setzero_si256();
         high[r] = piece.continues ? _mm256_load_si256(sums + 1) : _mm256_setzero_si256();
       }
+      const Stream ahead(piece);
       const std::byte* w = piece.w;
-      for (int64_t k = piece.k; k < piece.k_end; k += tile_k, w += piece.w_step) {
+      for (int64_t k = piece.k; k < piece.k_end; k += layout.tile_k, w += piece.w_step) {
         const int8_t* x = piece.CodesAt(k);
         for (int64_t i = 0; i < lines; ++i) {
           const auto* line = reinterpret_cast<const __m256i*>(w + i * kLineBytes);
-          if ((piece.prefetch_lines >> i & 1u) != 0) {
-            __builtin_prefetch(w + i * kLineBytes + piece.ahead_bytes);
-          }
+          ahead.Ask<1, kTileBytes>(w + i * kLineBytes, i);
           if constexpr (kBits == 8) {
             AddLine8(line, x + i * 4, low, high);
           } else {
             AddLine4(line, x + i * 8, low, high);
           }
         }
+      }
+      if (piece.completes) {
+        return Avx2Scale::AddTile(task, work, piece.group, piece.group_data, low, high);
       }
       for (int r = 0; r < kRows; ++r) {
         auto* sums = reinterpret_cast<__m256i*>(piece.sums + r * kBlockOutputs);

@@ -19,17 +19,14 @@ struct F32Tile {
     const float* x = static_cast<const float*>(task.x) + work.row * task.x_stride;
     const TileStream stream = StreamOf(task, work.panel);
     const std::byte* w = stream.data + work.k_begin / kTileDepth * stream.step;
+    const Stream ahead(work);
     __m512 sum[kRows][kPanels];
     BeginSums(work, sum);
     for (int64_t k = work.k_begin; k < work.k_end; k += kTileDepth, w += stream.step) {
       const int64_t lines = std::min(work.k_end - k, kTileDepth);
       for (int64_t i = 0; i < lines; ++i) {
         const std::byte* line = w + i * kLineBytes;
-        if ((work.prefetch_lines >> i & 1u) != 0) {
-          for (int p = 0; p < kPanels; ++p) {
-            __builtin_prefetch(line + p * kTileBytes + work.ahead_bytes);
-          }
-        }
+        ahead.Ask<kPanels, kTileBytes>(line, i);
         __m512 b[kPanels];
         for (int p = 0; p < kPanels; ++p) b[p] = _mm512_load_ps(line + p * kTileBytes);
         for (int r = 0; r < kRows; ++r) {

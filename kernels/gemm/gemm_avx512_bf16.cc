@@ -19,8 +19,7 @@ struct Bf16Tile {
     const TileStream stream = StreamOf(task, work.panel);
     const int32_t* x = rows.data + work.k_begin / kDepthStep * rows.step;
     const std::byte* w = stream.data + work.k_begin / kDepthStep * stream.step;
-    const int64_t ahead = work.ahead_bytes;
-    const uint32_t lines = work.prefetch_lines;
+    const Stream ahead(work);
     __m512 sum[kRows][kPanels];
     BeginSums(work, sum);
     // Rows of x come from the second or third level, 64 bytes here and there: those of the next
@@ -31,9 +30,7 @@ struct Bf16Tile {
 #pragma GCC unroll 4
       for (int pair = 0; pair < kDepthStep / 2; ++pair) {
         const std::byte* line = w + pair * kLineBytes;
-        if ((lines >> pair & 1u) != 0) {
-          for (int p = 0; p < kPanels; ++p) __builtin_prefetch(line + p * kTileBytes + ahead);
-        }
+        ahead.Ask<kPanels, kTileBytes>(line, pair);
         __m512bh b[kPanels];
         for (int p = 0; p < kPanels; ++p) {
           b[p] = reinterpret_cast<__m512bh>(_mm512_load_si512(line + p * kTileBytes));

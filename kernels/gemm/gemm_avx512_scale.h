@@ -9,67 +9,132 @@
 namespace oneai::kernels {
 namespace {
 
-struct Avx512Scale {
-  static inline __attribute__((always_inline)) __m512 LoadScales(const PackedLayout& layout,
-                                                                 const std::byte* from) {
-    if (layout.scale_form == ScaleForm::kFloat32) return _mm512_loadu_ps(from);
+// Adds one complete group of k to a tile's outputs in work.carry.
+class Avx512Scale {
+ public:
+  ONEAI_INLINE Avx512Scale(const GemmTask& task, const TileWork& work, int64_t group,
+                           const std::byte* group_data)
+      : layout_(task.w->layout()), carry_(work.carry), groups_(layout_.num_groups()) {
+    const int64_t lane = work.panel % PackedLayout::kBlockPanels;
+    const int64_t parameter = work.row * groups_ + group;
+    scales_ = group_data + lane * layout_.scale_bytes();
+    offsets_ = group_data + layout_.BlockWidth(work.panel) * layout_.scale_bytes() +
+               lane * layout_.offset_bytes();
+    x_scales_ = task.codes.scales + parameter;
+    x_scaled_sums_ = task.codes.scaled_sums + parameter;
+    x_sums_ = task.codes.sums + parameter;
+  }
+
+  // Starts outputs at zero.
+  static ONEAI_INLINE void Begin(const TileWork& work, int64_t rows, int64_t panels) {
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t p = 0; p < panels; ++p) {
+        _mm512_store_ps(work.carry + r * kBlockOutputs + p * 16, _mm512_setzero_ps());
+      }
+    }
+  }
+
+  // Adds scale(sum) for sums that lie in work.group_carry; the first group starts the outputs.
+  static void Run(const GemmTask& task, const TileWork& work, int64_t rows, int64_t panels,
+                  int64_t group, const std::byte* group_data) {
+    if (group == 0) Begin(work, rows, panels);
+    const Avx512Scale scale(task, work, group, group_data);
+    const bool is_int8 = task.w->format() == WeightFormat::kInt8;
+    for (int64_t p = 0; p < panels; ++p) {
+      const Panel panel = scale.Locate(p);
+      for (int64_t r = 0; r < rows; ++r) {
+        const __m512i sum = _mm512_load_si512(work.group_carry + r * kBlockOutputs + p * 16);
+        if (scale.has_offsets()) {
+          scale.Add<true>(panel, r, p, is_int8 ? scale.WithoutShift(sum, r) : sum);
+        } else {
+          scale.Add<false>(panel, r, p, is_int8 ? scale.WithoutShift(sum, r) : sum);
+        }
+      }
+    }
+  }
+
+  // The same for sums in registers.
+  template <int kBits, int kRows, int kPanels>
+  ONEAI_INLINE void AddTile(const __m512i (&sum)[kRows][kPanels]) const {
+    has_offsets() ? AddPanels<kBits, true>(sum) : AddPanels<kBits, false>(sum);
+  }
+
+ private:
+  struct Panel {
+    __m512 scales, offsets;
+  };
+
+  ONEAI_INLINE bool has_offsets() const { return layout_.offset_form != OffsetForm::kNone; }
+
+  template <int kBits, bool kHasOffsets, int kRows, int kPanels>
+  ONEAI_INLINE void AddPanels(const __m512i (&sum)[kRows][kPanels]) const {
+#pragma GCC unroll 4
+    for (int p = 0; p < kPanels; ++p) {
+      const Panel panel = Locate(p);
+#pragma GCC unroll 6
+      for (int r = 0; r < kRows; ++r) {
+        Add<kHasOffsets>(panel, r, p, kBits == 8 ? WithoutShift(sum[r][p], r) : sum[r][p]);
+      }
+    }
+  }
+
+  // int8 codes are stored with + 128.
+  ONEAI_INLINE __m512i WithoutShift(__m512i sum, int64_t r) const {
+    return _mm512_sub_epi32(sum, _mm512_set1_epi32(128 * x_sums_[r * groups_]));
+  }
+
+  template <bool kHasOffsets>
+  ONEAI_INLINE void Add(const Panel& panel, int64_t r, int64_t p, __m512i sum) const {
+    float* carry = carry_ + r * kBlockOutputs + p * 16;
+    const __m512 scaled =
+        _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(x_scales_[r * groups_]));
+    __m512 y = _mm512_fmadd_ps(scaled, panel.scales, _mm512_load_ps(carry));
+    if constexpr (kHasOffsets) {
+      y = _mm512_fmadd_ps(panel.offsets, _mm512_set1_ps(x_scaled_sums_[r * groups_]), y);
+    }
+    _mm512_store_ps(carry, y);
+  }
+
+  static ONEAI_INLINE __m512 LoadHalves(const std::byte* from) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
   }
 
-  static inline __attribute__((always_inline)) __m512 LoadOffsets(const PackedLayout& layout,
-                                                                  const std::byte* from,
-                                                                  __m512 scales) {
-    switch (layout.offset_form) {
+  ONEAI_INLINE Panel Locate(int64_t p) const {
+    const std::byte* scales = scales_ + p * layout_.scale_bytes();
+    const std::byte* offsets = offsets_ + p * layout_.offset_bytes();
+    Panel panel;
+    panel.scales =
+        layout_.scale_form == ScaleForm::kFloat32 ? _mm512_loadu_ps(scales) : LoadHalves(scales);
+    switch (layout_.offset_form) {
+      case OffsetForm::kNone:
+        panel.offsets = _mm512_setzero_ps();
+        break;
       case OffsetForm::kUniformZeroPoint:
-        return _mm512_mul_ps(scales, _mm512_set1_ps(-static_cast<float>(layout.zero_point)));
+        panel.offsets =
+            _mm512_mul_ps(panel.scales, _mm512_set1_ps(-static_cast<float>(layout_.zero_point)));
+        break;
       case OffsetForm::kZeroPoint: {
-        const __m128i zeros = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+        const __m128i zeros = _mm_loadu_si128(reinterpret_cast<const __m128i*>(offsets));
         const __m512 z = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(zeros));
-        return _mm512_mul_ps(scales, _mm512_sub_ps(_mm512_setzero_ps(), z));
+        panel.offsets = _mm512_mul_ps(panel.scales, _mm512_sub_ps(_mm512_setzero_ps(), z));
+        break;
       }
       case OffsetForm::kFloat16:
-        return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-      default:
-        return _mm512_loadu_ps(from);
+        panel.offsets = LoadHalves(offsets);
+        break;
+      case OffsetForm::kFloat32:
+        panel.offsets = _mm512_loadu_ps(offsets);
+        break;
     }
+    return panel;
   }
 
-  static inline __attribute__((always_inline)) void Run(const GemmTask& task, const TileWork& work,
-                                                        int64_t rows, int64_t panels, int64_t group,
-                                                        const std::byte* group_data) {
-    const PackedLayout& layout = task.w->layout();
-    const int64_t groups = layout.num_groups();
-    const int64_t width = layout.BlockWidth(work.panel);
-    const int64_t lane = work.panel % PackedLayout::kBlockPanels;
-    const int64_t parameter = work.row * groups + group;
-    const bool shifted = layout.format == WeightFormat::kInt8;
-    const bool has_offsets = layout.offset_form != OffsetForm::kNone;
-    for (int64_t p = 0; p < panels; ++p) {
-      const __m512 scale = LoadScales(layout, group_data + (lane + p) * layout.scale_bytes());
-      __m512 offset = _mm512_setzero_ps();
-      if (has_offsets) {
-        const std::byte* offsets =
-            group_data + width * layout.scale_bytes() + (lane + p) * layout.offset_bytes();
-        offset = LoadOffsets(layout, offsets, scale);
-      }
-      for (int64_t r = 0; r < rows; ++r) {
-        const int64_t of_row = parameter + r * groups;
-        float* carry = work.carry + r * kBlockOutputs + p * 16;
-        __m512i sum = _mm512_load_si512(work.group_carry + r * kBlockOutputs + p * 16);
-        if (shifted) {
-          sum = _mm512_sub_epi32(sum, _mm512_set1_epi32(128 * task.codes.sums[of_row]));
-        }
-        const __m512 scaled =
-            _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(task.codes.scales[of_row]));
-        __m512 y = group == 0 ? _mm512_setzero_ps() : _mm512_load_ps(carry);
-        y = _mm512_fmadd_ps(scaled, scale, y);
-        if (has_offsets) {
-          y = _mm512_fmadd_ps(offset, _mm512_set1_ps(task.codes.scaled_sums[of_row]), y);
-        }
-        _mm512_store_ps(carry, y);
-      }
-    }
-  }
+  const PackedLayout& layout_;
+  float* const carry_;
+  const int64_t groups_;
+  const std::byte *scales_, *offsets_;
+  const float *x_scales_, *x_scaled_sums_;
+  const int32_t* x_sums_;
 };
 
 }  // namespace

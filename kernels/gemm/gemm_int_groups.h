@@ -8,26 +8,28 @@ namespace {
 
 // A piece of one group of k: `w` is the tile at `k` of the first panel, the next k are `w_step` on;
 // `x` the codes of the first row. Sums start at zero, or at `sums` if the chunk before left them
-// there, and end there; rows of sums are kBlockOutputs apart.
+// there; rows of sums are kBlockOutputs apart. They end there, or in the outputs at once if the
+// piece completes its group.
 struct GroupPiece {
   const std::byte* w;
   int64_t w_step;
   const int8_t* x;
   int64_t x_step;  // from 64 k to the next
   int64_t k, k_end;
-  bool continues;
+  bool continues, completes;
+  int64_t group;
+  const std::byte* group_data;
   int32_t* sums;
   int64_t ahead_bytes;
   uint32_t prefetch_lines;
+  bool reads_once;
 
   const int8_t* CodesAt(int64_t at) const { return x + at / kCodeStep * x_step + at % kCodeStep; }
 };
 
-// Calls accumulate(piece) for every piece of work's depth, and scale(group, group's first byte)
-// where a group is complete.
-template <typename Accumulate, typename Scale>
-inline __attribute__((always_inline)) void ForEachGroup(const GemmTask& task, const TileWork& work,
-                                                        Accumulate accumulate, Scale scale) {
+// Calls run(piece) for every piece of work's depth.
+template <typename Run>
+ONEAI_INLINE void ForEachPiece(const GemmTask& task, const TileWork& work, Run run) {
   const PackedLayout& layout = task.w->layout();
   const int64_t width = layout.BlockWidth(work.panel);
   const CodeTileRows x = LocateCodes(task, work.row);
@@ -43,7 +45,8 @@ inline __attribute__((always_inline)) void ForEachGroup(const GemmTask& task, co
                    .x_step = x.step,
                    .sums = work.group_carry,
                    .ahead_bytes = work.ahead_bytes,
-                   .prefetch_lines = work.prefetch_lines};
+                   .prefetch_lines = work.prefetch_lines,
+                   .reads_once = work.reads_once};
   // Scales are asked for as the codes are: of a later group where groups are small, else of this
   // one, which needs them at its end.
   const int64_t parameter_bytes = layout.ParameterBytes(width);
@@ -59,9 +62,11 @@ inline __attribute__((always_inline)) void ForEachGroup(const GemmTask& task, co
     piece.k = k;
     piece.k_end = std::min(group_end, work.k_end);
     piece.continues = in_group > 0;
-    accumulate(piece);
-    if (piece.k_end < group_end) break;
-    scale(group, group_data);
+    piece.completes = piece.k_end == group_end;
+    piece.group = group;
+    piece.group_data = group_data;
+    run(piece);
+    if (!piece.completes) break;
     ++group;
     group_end += layout.group_size;
     group_data += group_bytes;
@@ -69,6 +74,17 @@ inline __attribute__((always_inline)) void ForEachGroup(const GemmTask& task, co
     // Small groups have few lines: each time others come first.
     piece.prefetch_lines = (piece.prefetch_lines >> 4 | piece.prefetch_lines << 12) & 0xffffu;
   }
+}
+
+// The same in two steps: accumulate(piece), which leaves sums in memory, and scale(group, group's
+// first byte) where a group is complete.
+template <typename Accumulate, typename Scale>
+ONEAI_INLINE void ForEachGroup(const GemmTask& task, const TileWork& work, Accumulate accumulate,
+                               Scale scale) {
+  ForEachPiece(task, work, [&](const GroupPiece& piece) {
+    accumulate(piece);
+    if (piece.completes) scale(piece.group, piece.group_data);
+  });
 }
 
 }  // namespace

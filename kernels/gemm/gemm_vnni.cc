@@ -28,20 +28,16 @@ struct IntTiles {
   struct Tile {
     static void Run(const GemmTask& task, const TileWork& work) {
       const int64_t tile_k = task.w->layout().tile_k;
-      ForEachGroup(
-          task, work,
-          [tile_k](const GroupPiece& piece) {
-            if (tile_k == kCodeStep) {
-              Accumulate<kCodeStep>(piece);
-            } else if (tile_k == 32) {
-              Accumulate<32>(piece);
-            } else {
-              Accumulate<16>(piece);
-            }
-          },
-          [&](int64_t group, const std::byte* group_data) {
-            Avx512Scale::Run(task, work, kRows, kPanels, group, group_data);
-          });
+      if (work.first) Avx512Scale::Begin(work, kRows, kPanels);
+      ForEachPiece(task, work, [&](const GroupPiece& piece) {
+        if (tile_k == kCodeStep) {
+          RunPiece<kCodeStep>(task, work, piece);
+        } else if (tile_k == 32) {
+          RunPiece<32>(task, work, piece);
+        } else {
+          RunPiece<16>(task, work, piece);
+        }
+      });
       if (!work.last) return;
       __m512 y[kRows][kPanels];
       LoadCarry(work.carry, y);
@@ -50,13 +46,13 @@ struct IntTiles {
 
     // A function of its own, so that all registers are for its sums.
     template <int kTileK>
-    static __attribute__((noinline)) void Accumulate(const GroupPiece& piece) {
-      constexpr int64_t kLines = kTileK * kBits / 32;  // 4 k each with int8, 8 k with int4
-      constexpr int64_t kBytes = kLines * kLineBytes;
+    static __attribute__((noinline)) void RunPiece(const GemmTask& task, const TileWork& work,
+                                                   const GroupPiece& piece) {
       __m512i sum[kRows][kPanels];
       ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
         ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_setzero_si512();
       }
+      // Not by masks: a load that a mask turns off is slow where no page was touched yet.
       if (piece.continues) {
         ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
           ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
@@ -65,35 +61,46 @@ struct IntTiles {
         }
       }
       const std::byte* w = piece.w;
-      const int64_t ahead = piece.ahead_bytes, w_step = piece.w_step;
-      const uint32_t prefetch = piece.prefetch_lines;
-      for (int64_t k = piece.k; k < piece.k_end; k += kTileK, w += w_step) {
-        const int8_t* x = piece.CodesAt(k);
-#pragma GCC unroll 2
-        for (int64_t i = 0; i < kLines; ++i) {
-          const std::byte* line = w + i * kLineBytes;
-          if ((prefetch >> i & 1u) != 0) {
-            for (int p = 0; p < kPanels; ++p) __builtin_prefetch(line + p * kBytes + ahead);
-          }
-          __m512i b[kPanels];
-          for (int p = 0; p < kPanels; ++p) b[p] = _mm512_load_si512(line + p * kBytes);
-          if constexpr (kBits == 8) {
-            Add(b, x + i * 4, sum);
-          } else {
-            const __m512i mask = _mm512_set1_epi8(0x0f);
-            __m512i low[kPanels];
-            for (int p = 0; p < kPanels; ++p) low[p] = _mm512_and_si512(b[p], mask);
-            Add(low, x + i * 8, sum);
-            for (int p = 0; p < kPanels; ++p) {
-              b[p] = _mm512_and_si512(_mm512_srli_epi16(b[p], 4), mask);
-            }
-            Add(b, x + i * 8 + 4, sum);
-          }
-        }
+      const int64_t w_step = piece.w_step, k_end = piece.k_end;
+      const Stream ahead(piece);
+      for (int64_t k = piece.k; k < k_end; k += kTileK, w += w_step) {
+        AddTile<kTileK>(w, piece.CodesAt(k), ahead, sum);
+      }
+      if (piece.completes) {
+        Avx512Scale(task, work, piece.group, piece.group_data).template AddTile<kBits>(sum);
+        return;
       }
       ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
         ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
           _mm512_store_si512(piece.sums + r * kBlockOutputs + p * 16, sum[r][p]);
+        }
+      }
+    }
+
+    template <int kTileK>
+    static ONEAI_INLINE void AddTile(const std::byte* w, const int8_t* x, const Stream& ahead,
+                                     __m512i (&sum)[kRows][kPanels]) {
+      constexpr int64_t kLines = kTileK * kBits / 32;  // 4 k each with int8, 8 k with int4
+      constexpr int64_t kBytes = kLines * kLineBytes;
+#pragma GCC unroll 2
+      for (int64_t i = 0; i < kLines; ++i) {
+        const std::byte* line = w + i * kLineBytes;
+        ahead.Ask<kPanels, kBytes>(line, i);
+        __m512i b[kPanels];
+        for (int p = 0; p < kPanels; ++p) b[p] = _mm512_load_si512(line + p * kBytes);
+        if constexpr (kBits == 8) {
+          Add(b, x + i * 4, sum);
+        } else {
+          const __m512i mask = _mm512_set1_epi8(0x0f);
+          ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) b[p] = _mm512_and_si512(b[p], mask);
+          Add(b, x + i * 8, sum);
+          // Read again: registers are scarcer than loads.
+          __asm__("" : "+r"(line));
+          for (int p = 0; p < kPanels; ++p) b[p] = _mm512_load_si512(line + p * kBytes);
+          ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
+            b[p] = _mm512_and_si512(_mm512_srli_epi16(b[p], 4), mask);
+          }
+          Add(b, x + i * 8 + 4, sum);
         }
       }
     }

@@ -1,5 +1,4 @@
-// One loop that the compiler turns into vectors of the including file's width. `Isa` only makes
-// each file's copy a function of its own, so that the linker cannot mix them.
+// The quantisation of rows, over vectors of 16 values of the including file's instruction set.
 #pragma once
 
 #include <limits>
@@ -8,7 +7,15 @@
 
 namespace oneai::kernels {
 
-template <CpuIsa Isa>
+// `Lanes` works on 16 values at a time. It also makes each file's copy a function of its own, so
+// that the linker cannot mix them.
+//   class Magnitudes { void Add(const float* x); uint32_t Largest(); }  of the bits of |x|: a NaN
+//   is
+//     larger than infinity, which is larger than any number
+//   class Encoder { Encoder(float inverse); void Add(const float* x, int8_t* codes); int32_t Sum();
+//   }
+//     codes are fma(x, inverse, 1.5 * 2^23), whose low bits hold the nearest integer
+template <class Lanes>
 struct QuantizeRowsLoop {
   // Values k .. k + 15 of a row, with zeros beyond its end.
   static inline __attribute__((always_inline)) const float* Values(const QuantizeRowsArgs& args,
@@ -24,43 +31,27 @@ struct QuantizeRowsLoop {
     return buffer;
   }
 
-  // Bits of the largest magnitude; a NaN is larger than infinity, which is larger than any number.
-  static uint32_t MagnitudeBits(const QuantizeRowsArgs& args, const float* row, int64_t begin,
-                                int64_t end) {
-    uint32_t lanes[16] = {};
+  static inline __attribute__((always_inline)) uint32_t MagnitudeBits(const QuantizeRowsArgs& args,
+                                                                      const float* row,
+                                                                      int64_t begin, int64_t end) {
+    typename Lanes::Magnitudes magnitudes;
     float buffer[16];
-    for (int64_t k = begin; k < end; k += 16) {
-      const float* x = Values(args, row, k, buffer);
-      for (int i = 0; i < 16; ++i) {
-        const uint32_t bits = __builtin_bit_cast(uint32_t, x[i]) & 0x7fffffffu;
-        lanes[i] = bits > lanes[i] ? bits : lanes[i];
-      }
-    }
-    uint32_t most = 0;
-    for (const uint32_t lane : lanes) most = lane > most ? lane : most;
-    return most;
+    for (int64_t k = begin; k < end; k += 16) magnitudes.Add(Values(args, row, k, buffer));
+    return magnitudes.Largest();
   }
 
   // Writes the codes of a group and returns their sum.
-  static int32_t Encode(const QuantizeRowsArgs& args, const float* row, int64_t begin, int64_t end,
-                        float inverse, const RoundedRow& at) {
-    int32_t lanes[16] = {};
+  static inline __attribute__((always_inline)) int32_t Encode(const QuantizeRowsArgs& args,
+                                                              const float* row, int64_t begin,
+                                                              int64_t end, float inverse,
+                                                              const RoundedRow& at) {
+    typename Lanes::Encoder encoder(inverse);
     float buffer[16];
     for (int64_t k = begin; k < end; k += 16) {
-      const float* x = Values(args, row, k, buffer);
       int8_t* out = args.out.codes + at.first + k / kCodeStep * at.step + k % kCodeStep;
-      for (int i = 0; i < 16; ++i) {
-        // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits. The fused
-        // form is spelled out, because the compiler would choose it for some files only.
-        const float shifted = __builtin_fmaf(x[i], inverse, 12582912.0f);
-        const int32_t code = __builtin_bit_cast(int32_t, shifted) - 0x4b400000;
-        lanes[i] += code;
-        out[i] = static_cast<int8_t>(code);
-      }
+      encoder.Add(Values(args, row, k, buffer), out);
     }
-    int32_t sum = 0;
-    for (const int32_t lane : lanes) sum += lane;
-    return sum;
+    return encoder.Sum();
   }
 
   static void Run(const QuantizeRowsArgs& args, int64_t row_begin, int64_t row_end) {
