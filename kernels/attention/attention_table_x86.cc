@@ -15,8 +15,15 @@ constexpr Variant<AttentionFn> kVariants[] = {
     {"amx_bf16", CpuIsa::kAmx, HasBf16Tiles, AttentionAmxBf16},
 };
 
+constexpr Variant<WriteKvFn> kWriteVariants[] = {
+    {"reference", CpuIsa::kReference, AnyCpu, WriteKvRef},
+    {"avx2", CpuIsa::kAvx2, HasAvx2, WriteKvAvx2},
+    {"avx512", CpuIsa::kAvx512, HasAvx512, WriteKvAvx512},
+};
+
 }  // namespace
 
 absl::Span<const Variant<AttentionFn>> AttentionVariants() { return kVariants; }
+absl::Span<const Variant<WriteKvFn>> WriteKvVariants() { return kWriteVariants; }
 
 }  // namespace oneai::kernels

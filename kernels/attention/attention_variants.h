@@ -34,6 +34,9 @@ inline int64_t EndChunk(const AttentionArgs& args, const AttentionTask& task) {
   return QueryPosition(args, task.sequence, task.token_end - 1) / kAttentionChunk + 1;
 }
 
+void WriteKvRef(const WriteKvArgs& args, int64_t begin, int64_t end);
+void WriteKvAvx2(const WriteKvArgs& args, int64_t begin, int64_t end);
+void WriteKvAvx512(const WriteKvArgs& args, int64_t begin, int64_t end);
 void AttentionRef(const AttentionArgs& args, const AttentionTask& task, std::byte* scratch);
 void AttentionAvx2(const AttentionArgs& args, const AttentionTask& task, std::byte* scratch);
 void AttentionAvx512(const AttentionArgs& args, const AttentionTask& task, std::byte* scratch);

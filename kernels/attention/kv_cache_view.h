@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "absl/types/span.h"
 #include "kernels/cpu/bfloat16.h"
+#include "kernels/cpu/variant.h"
 #include "kernels/thread_pool/kernel_context.h"
 
 namespace oneai::kernels {
@@ -85,5 +87,10 @@ struct WriteKvArgs {
   KvCacheView cache;
 };
 void WriteKv(const WriteKvArgs& args, KernelContext& ctx);
+
+// Tokens [token_begin, token_end), on the calling thread; calls with different slots may run at
+// once. Every variant gives the same bits.
+using WriteKvFn = void (*)(const WriteKvArgs& args, int64_t token_begin, int64_t token_end);
+absl::Span<const Variant<WriteKvFn>> WriteKvVariants();
 
 }  // namespace oneai::kernels

@@ -1,10 +1,9 @@
-// A scatter bound by memory: one variant. A token's row is converted in one go and then laid out: a
-// head's keys as pairs of dims w tokens apart, its values next to those of the token's partner.
+// The reference, and the choice of a variant.
 #include <cmath>
 #include <cstring>
 
 #include "kernels/attention/attention.h"
-#include "kernels/attention/kv_cache_view.h"
+#include "kernels/attention/attention_variants.h"
 
 namespace oneai::kernels {
 namespace {
@@ -84,18 +83,22 @@ void WriteHead(const KvCacheView& c, Part part, int64_t slot, int64_t kv_head, c
 
 }  // namespace
 
-void WriteKv(const WriteKvArgs& args, KernelContext& ctx) {
+void WriteKvRef(const WriteKvArgs& args, int64_t begin, int64_t end) {
   const KvCacheView& c = args.cache;
-  ctx.threads().ParallelFor(args.num_tokens, [&](int64_t begin, int64_t end, int) {
-    for (int64_t token = begin; token < end; ++token) {
-      if (args.slot[token] < 0) continue;
-      for (int64_t head = 0; head < c.num_kv_heads; ++head) {
-        const int64_t at = token * args.token_stride + head * c.head_dim;
-        WriteHead(c, Part::kKeys, args.slot[token], head, args.k + at);
-        WriteHead(c, Part::kValues, args.slot[token], head, args.v + at);
-      }
+  for (int64_t token = begin; token < end; ++token) {
+    if (args.slot[token] < 0) continue;
+    for (int64_t head = 0; head < c.num_kv_heads; ++head) {
+      const int64_t at = token * args.token_stride + head * c.head_dim;
+      WriteHead(c, Part::kKeys, args.slot[token], head, args.k + at);
+      WriteHead(c, Part::kValues, args.slot[token], head, args.v + at);
     }
-  });
+  }
+}
+
+void WriteKv(const WriteKvArgs& args, KernelContext& ctx) {
+  static const Variant<WriteKvFn>& variant = PickVariant(WriteKvVariants(), MaxIsa());
+  ctx.threads().ParallelFor(args.num_tokens,
+                            [&](int64_t begin, int64_t end, int) { variant.fn(args, begin, end); });
 }
 
 }  // namespace oneai::kernels

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "kernels/attention/attention.h"
 #include "kernels/embedding/embedding.h"
@@ -113,60 +114,65 @@ Qkv<CpuTensor> CpuOps::ProjectQkv(const Tensor& x, const StackedLinear& qkv) {
           .gate = {config_.attention_gate ? k + 2 * kv_width : nullptr, width}};
 }
 
-void CpuOps::QkNorm(Qkv<Tensor>& qkv, const Vector& q, const Vector& k) {
-  const OpTimer timer = Time(OpKind::kRotate);
-  static const auto& variant = kernels::PickVariant(kernels::RmsNormVariants(), kernels::MaxIsa());
-  auto norm_heads = [&](const Tensor& x, int64_t token, int64_t num_heads, const Vector& weight) {
-    float* row = x.data + token * x.stride;
-    variant.fn(NormArgs(row, row, num_heads, weight, config_.rms_norm_eps), nullptr, nullptr, 0, 0,
-               num_heads);
-  };
-  auto tokens = [&](int64_t begin, int64_t end, int) {
-    for (int64_t token = begin; token < end; ++token) {
-      norm_heads(qkv.q, token, config_.num_heads, q);
-      norm_heads(qkv.k, token, config_.num_kv_heads, k);
-    }
-  };
-  ForTokens(batch_.num_tokens(), context_, tokens);
+void CpuOps::QkNorm(Qkv<Tensor>& /*qkv*/, const Vector& q, const Vector& k) {
+  head_steps_.q_norm = &q;
+  head_steps_.k_norm = &k;
 }
 
-void CpuOps::Rope(Qkv<Tensor>& qkv) {
+void CpuOps::Rope(Qkv<Tensor>& /*qkv*/) { head_steps_.rotates = true; }
+
+void CpuOps::ScaleQueries(Qkv<Tensor>& /*qkv*/) { head_steps_.scales = true; }
+
+void CpuOps::PrepareHeads(const Qkv<Tensor>& qkv, const kernels::KvCacheView& cache) {
+  static const auto& norm = kernels::PickVariant(kernels::RmsNormVariants(), kernels::MaxIsa());
+  static const auto& rope = kernels::PickVariant(kernels::RopeVariants(), kernels::MaxIsa());
+  static const auto& write = kernels::PickVariant(kernels::WriteKvVariants(), kernels::MaxIsa());
   const OpTimer timer = Time(OpKind::kRotate);
+  const HeadSteps steps = std::exchange(head_steps_, {});
+  const auto norm_heads = [&](float* row, int64_t num_heads, const Vector& weight) {
+    norm.fn(NormArgs(row, row, num_heads, weight, config_.rms_norm_eps), nullptr, nullptr, 0, 0,
+            num_heads);
+  };
   // k follows q in each row, so both are rotated in one pass.
-  kernels::Rope({.x = qkv.q.data,
-                 .token_stride = qkv.q.stride,
-                 .head_stride = config_.head_dim,
-                 .num_tokens = batch_.num_tokens(),
-                 .num_heads = config_.num_heads + config_.num_kv_heads,
-                 .rotary_dim = rope_.rotary_dim(),
-                 .cos = rope_.cos(),
-                 .sin = rope_.sin()},
-                context_);
-}
-
-void CpuOps::ScaleQueries(Qkv<Tensor>& qkv) {
-  const OpTimer timer = Time(OpKind::kRotate);
-  const int64_t width = config_.num_heads * config_.head_dim;
-  for (int64_t t = 0; t < batch_.num_tokens(); ++t) {
-    const float scale = rope_.query_scales()[t];
-    if (scale == 1.0f) continue;
-    float* row = qkv.q.data + t * qkv.q.stride;
-    for (int64_t i = 0; i < width; ++i) row[i] *= scale;
-  }
+  const kernels::RopeArgs rotation = {.x = qkv.q.data,
+                                      .token_stride = qkv.q.stride,
+                                      .head_stride = config_.head_dim,
+                                      .num_tokens = batch_.num_tokens(),
+                                      .num_heads = config_.num_heads + config_.num_kv_heads,
+                                      .rotary_dim = rope_.rotary_dim(),
+                                      .cos = rope_.cos(),
+                                      .sin = rope_.sin()};
+  const kernels::WriteKvArgs writing = {.k = qkv.k.data,
+                                        .v = qkv.v.data,
+                                        .token_stride = qkv.k.stride,
+                                        .slot = batch_.slots.data(),
+                                        .num_tokens = batch_.num_tokens(),
+                                        .cache = cache};
+  const int64_t q_width = config_.num_heads * config_.head_dim;
+  const auto prepare = [&](int64_t begin, int64_t end) {
+    for (int64_t token = begin; token < end; ++token) {
+      float* const q = qkv.q.data + token * qkv.q.stride;
+      if (steps.q_norm != nullptr) norm_heads(q, config_.num_heads, *steps.q_norm);
+      if (steps.k_norm != nullptr) {
+        norm_heads(qkv.k.data + token * qkv.k.stride, config_.num_kv_heads, *steps.k_norm);
+      }
+      if (steps.rotates) rope.fn(rotation, token, token + 1);
+      const float scale = steps.scales ? rope_.query_scales()[token] : 1.0f;
+      for (int64_t i = 0; scale != 1.0f && i < q_width; ++i) q[i] *= scale;
+    }
+    write.fn(writing, begin, end);
+  };
+  // A few tokens at a time, which stay in the second-level cache from step to step.
+  constexpr int64_t kTokensAtOnce = 8;
+  ForTokens(batch_.num_tokens(), context_, [&](int64_t begin, int64_t end, int) {
+    for (; begin < end; begin += kTokensAtOnce)
+      prepare(begin, std::min(end, begin + kTokensAtOnce));
+  });
 }
 
 CpuTensor CpuOps::Attention(int layer, const Qkv<Tensor>& qkv, int64_t window) {
   const kernels::KvCacheView& cache = batch_.layers[memory_index_[layer]];
-  {
-    const OpTimer timer = Time(OpKind::kRotate);
-    kernels::WriteKv({.k = qkv.k.data,
-                      .v = qkv.v.data,
-                      .token_stride = qkv.k.stride,
-                      .slot = batch_.slots.data(),
-                      .num_tokens = batch_.num_tokens(),
-                      .cache = cache},
-                     context_);
-  }
+  PrepareHeads(qkv, cache);
   const OpTimer timer = Time(OpKind::kAttention);
   const Tensor out = Rows(attended_, batch_.num_tokens(), config_.num_heads * config_.head_dim);
   kernels::Attention({.q = qkv.q.data,

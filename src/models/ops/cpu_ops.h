@@ -87,6 +87,7 @@ class CpuOps {
   Tensor Norm(const Tensor& x, const Vector& weight);
   Tensor AddNorm(Tensor& x, const Tensor& delta, const Vector& weight);
   Qkv<Tensor> ProjectQkv(const Tensor& x, const StackedLinear& qkv);
+  // These three take effect in Attention: one pass over the tokens does them all.
   void QkNorm(Qkv<Tensor>& qkv, const Vector& q, const Vector& k);
   void Rope(Qkv<Tensor>& qkv);
   void ScaleQueries(Qkv<Tensor>& qkv);
@@ -124,6 +125,10 @@ class CpuOps {
   // y = down(silu(gate(x)) * up(x)) for some rows, in tiles. y's rows lie without gaps.
   void GatedMlpRows(const Tensor& x, int64_t num_rows, const Linear& gate_up, const Linear& down,
                     absl::Span<const CpuLora* const> adapters, const Tensor& y);
+  // Everything between the projection of queries, keys and values and their attention, in one pass
+  // over the tokens: the steps that were asked for since the last time, then keys and values into
+  // the cache.
+  void PrepareHeads(const Qkv<Tensor>& qkv, const kernels::KvCacheView& cache);
   // Rows of `both` hold gate and up; silu(gate) * up takes the gate's place.
   void Gate(const Tensor& both, int64_t num_rows, int64_t inner);
   void RouteTokens(const Tensor& x, const Linear& router);
@@ -138,6 +143,13 @@ class CpuOps {
   std::vector<int> memory_index_;  // of each layer among those of its kind, in cache or state
   CpuBatch batch_;
   OpProfile profile_;
+  struct HeadSteps {
+    const Vector* q_norm = nullptr;
+    const Vector* k_norm = nullptr;
+    bool rotates = false;
+    bool scales = false;
+  };
+  HeadSteps head_steps_;
   std::vector<float> residual_, normed_, qkv_, attended_, projected_, mlp_, gate_up_;
   std::vector<float> qkvz_, ba_, draft_pair_;
   // Of SparseMlp.

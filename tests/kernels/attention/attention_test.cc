@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
-#include "tests/kernels/attention/emulated_tiles.h"
 #include "tests/kernels/random_tensor.h"
 
 namespace oneai::kernels {
@@ -198,9 +197,6 @@ const Shape kShapes[] = {
 std::vector<Variant<AttentionFn>> SupportedVariants() {
   std::vector<Variant<AttentionFn>> variants;
   for (const Variant<AttentionFn>& variant : AttentionVariants()) {
-    if (variant.is_supported(GetCpuInfo().features)) variants.push_back(variant);
-  }
-  for (const Variant<AttentionFn>& variant : EmulatedAttentionVariants()) {
     if (variant.is_supported(GetCpuInfo().features)) variants.push_back(variant);
   }
   return variants;
@@ -402,6 +398,42 @@ TEST(AttentionTest, EmptyBatchIsANoOp) {
   Attention(args, ctx);
   args.num_sequences = 1;
   Attention(args, ctx);
+}
+
+TEST(WriteKvTest, VariantsWriteTheSameBits) {
+  constexpr int64_t kTokens = 9, kHeads = 2;
+  for (const int64_t block_tokens : {1, 4, 16}) {
+    for (const int64_t head_dim : {6, 64, 128}) {
+      std::vector<float> in(2 * kTokens * kHeads * head_dim);
+      std::mt19937 random(7);
+      std::normal_distribution<float> normal;
+      for (float& x : in) x = normal(random);
+      std::fill_n(in.begin(), head_dim, 0.0f);  // a row of zeros
+      in[3 * kHeads * head_dim] = 1e-30f, in[5 * kHeads * head_dim] = 3e38f;
+      // Pairs of neighbours, a lone second half, a gap, and two blocks.
+      const std::vector<int64_t> slots = {0, 1, 2, 3, 5, -1, 16, 17, 18};
+      for (const KvCacheFormat format :
+           {KvCacheFormat::kBf16, KvCacheFormat::kF32, KvCacheFormat::kInt8}) {
+        const int64_t plane = kHeads * KvHeadBytes(format, block_tokens, head_dim);
+        std::vector<std::byte> expected;
+        for (const Variant<WriteKvFn>& variant : WriteKvVariants()) {
+          if (!variant.is_supported(GetCpuInfo().features)) continue;
+          std::vector<std::byte> cache(2 * plane * 20, std::byte{0x5a});
+          const WriteKvArgs args{.k = in.data(),
+                                 .v = in.data() + kTokens * kHeads * head_dim,
+                                 .token_stride = kHeads * head_dim,
+                                 .slot = slots.data(),
+                                 .num_tokens = kTokens,
+                                 .cache = {cache.data(), cache.data() + plane, format, 2 * plane,
+                                           block_tokens, kHeads, head_dim}};
+          variant.fn(args, 0, 3);
+          variant.fn(args, 3, kTokens);
+          if (expected.empty()) expected = cache;
+          EXPECT_EQ(cache, expected) << variant.name << ", blocks of " << block_tokens;
+        }
+      }
+    }
+  }
 }
 
 TEST(WriteKvTest, SkipsNegativeSlotsAndRounds) {

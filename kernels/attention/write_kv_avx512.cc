@@ -1,0 +1,9 @@
+#include "kernels/attention/write_kv_loop.h"
+
+namespace oneai::kernels {
+
+void WriteKvAvx512(const WriteKvArgs& args, int64_t begin, int64_t end) {
+  WriteKvLoop<CpuIsa::kAvx512>::Run(args, begin, end);
+}
+
+}  // namespace oneai::kernels
