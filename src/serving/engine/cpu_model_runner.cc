@@ -38,6 +38,13 @@ class CpuModelRunner final : public ModelRunner {
 
   absl::Status Forward(absl::Span<const RunnerChunk> chunks, RunnerOutput& output) override {
     step_.clear();
+    checkpoints_.clear();
+    for (const RunnerChunk& chunk : chunks) {
+      for (const RunnerCheckpoint& c : chunk.state_checkpoints) {
+        checkpoints_.push_back({c.num_tokens, c.slot});
+      }
+    }
+    size_t num_checkpoints = 0;
     for (const RunnerChunk& chunk : chunks) {
       models::SequenceChunk& next = step_.emplace_back();
       next.tokens = chunk.token_ids;
@@ -47,7 +54,11 @@ class CpuModelRunner final : public ModelRunner {
       next.prompt_tokens = chunk.prompt_tokens;
       next.adapter = chunk.adapter;
       next.state_slot = chunk.state_slot;
-      next.num_hidden_rows = chunk.wants_hidden ? 1 : 0;
+      next.state_snapshots = chunk.state_snapshots;
+      next.state_checkpoints = absl::MakeConstSpan(checkpoints_)
+                                   .subspan(num_checkpoints, chunk.state_checkpoints.size());
+      num_checkpoints += chunk.state_checkpoints.size();
+      next.num_hidden_rows = chunk.num_hidden_rows;
     }
     output_.logits.swap(output.logits);  // keeps the caller's capacity
     output_.hidden.swap(output.hidden);
@@ -58,6 +69,25 @@ class CpuModelRunner final : public ModelRunner {
     return status;
   }
 
+  bool has_draft_head() const override { return model_->has_draft_head(); }
+  absl::Status Draft(absl::Span<const RunnerDraft> drafts, RunnerOutput& output) override {
+    drafts_.clear();
+    for (const RunnerDraft& draft : drafts) {
+      drafts_.push_back({.next_tokens = draft.next_tokens,
+                         .hidden = draft.hidden,
+                         .start_position = draft.start,
+                         .block_table = draft.block_table,
+                         .num_logit_rows = draft.num_logit_rows});
+    }
+    output_.logits.swap(output.logits);
+    output_.hidden.swap(output.hidden);
+    const absl::Status status = model_->Draft(drafts_, cache_, output_);
+    output_.logits.swap(output.logits);
+    output_.hidden.swap(output.hidden);
+    return status;
+  }
+
+  kernels::ThreadPool* threads() override { return &model_->threads(); }
   void CopyBlock(int32_t from, int32_t to) override {
     const absl::Span<std::byte> source = cache_.Block(from);
     std::copy(source.begin(), source.end(), cache_.Block(to).begin());
@@ -76,6 +106,8 @@ class CpuModelRunner final : public ModelRunner {
   models::PagedKvCache cache_;
   std::optional<models::RecurrentState> state_;  // of models with recurrent layers
   std::vector<models::SequenceChunk> step_;
+  std::vector<models::StateCheckpoint> checkpoints_;  // of all chunks of the step
+  std::vector<models::DraftChunk> drafts_;
   models::StepOutput output_;
 };
 
@@ -96,8 +128,10 @@ absl::StatusOr<std::unique_ptr<ModelRunner>> NewCpuModelRunner(
       models::PagedKvCache cache,
       models::PagedKvCache::Create(config, num_blocks, kBlockTokens, options.kv_cache));
   std::optional<models::RecurrentState> state;
-  if (models::RecurrentState::SlotBytes(config) > 0) {
-    ASSIGN_OR_RETURN(state, models::RecurrentState::Create(config, options.max_sequences));
+  if (const int64_t slot_bytes = models::RecurrentState::SlotBytes(config); slot_bytes > 0) {
+    ASSIGN_OR_RETURN(state,
+                     models::RecurrentState::Create(
+                         config, options.max_sequences + options.spare_state_bytes / slot_bytes));
   }
   return std::make_unique<CpuModelRunner>(std::move(model), std::move(cache), std::move(state));
 }

@@ -19,7 +19,10 @@ inline constexpr int64_t kBlockTokens = 16;
 struct CpuRunnerOptions {
   models::KvCacheFormat kv_cache = models::KvCacheFormat::kBf16;
   int64_t kv_cache_bytes = 0;
-  int64_t max_sequences = 32;  // whose recurrent state is held; of models with such layers only
+  // Of models with recurrent layers only: sequences whose state is held, and what memory their
+  // states for guesses and for the prefix cache may take beside that.
+  int64_t max_sequences = 32;
+  int64_t spare_state_bytes = 0;
 };
 
 // Takes `model` and gives it a cache of as many blocks as fit kv_cache_bytes. kInvalidArgument: not

@@ -7,13 +7,13 @@ constexpr double kMemory = 0.9;  // weight of the past at each guess
 
 }  // namespace
 
-int64_t DraftLength::Next(double row_cost) {
+int64_t DraftLength::Next(double cost) {
   int64_t best = 0;
   double best_speed = 1, tokens = 1, reach = 1;
   for (int64_t k = 1; k <= length_max_; ++k) {
     reach *= share_right_;
     tokens += reach;
-    const double speed = tokens / (1 + row_cost * static_cast<double>(k));
+    const double speed = tokens / (1 + cost * static_cast<double>(k));
     if (speed > best_speed) {
       best_speed = speed;
       best = k;

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "serving/engine/engine_checks.h"
 #include "serving/engine/model_drafter.h"
+#include "serving/engine/mtp_drafter.h"
 #include "serving/engine/prompt_lookup.h"
 
 namespace oneai::serving {
@@ -19,11 +20,17 @@ void Remove(std::vector<SequenceId>& from, SequenceId id) {
   from.erase(std::remove(from.begin(), from.end(), id), from.end());
 }
 
-std::unique_ptr<Drafter> NewDrafter(const EngineOptions& options,
+// What a row costs until it is measured.
+constexpr double kDraftRowCostAtFirst = 0.1;
+
+std::unique_ptr<Drafter> NewDrafter(const EngineOptions& options, ModelRunner* runner,
                                     std::unique_ptr<ModelRunner> draft) {
   switch (options.speculation) {
     case Speculation::kOff:
+    case Speculation::kAuto:
       return nullptr;
+    case Speculation::kMtp:
+      return std::make_unique<MtpDrafter>(runner);
     case Speculation::kPromptLookup:
       return std::make_unique<PromptLookup>();
     case Speculation::kDraftModel:
@@ -40,14 +47,13 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
                                                        const Clock* clock,
                                                        std::unique_ptr<ModelRunner> draft) {
   RETURN_IF_ERROR(CheckOptions(options, *runner, tokens, draft.get()));
-  const bool has_state = runner->num_state_slots() > 0;
-  if (has_state) {
-    // Keys and values without the state behind them are of no use, and the state of a wrong guess
-    // cannot be taken back.
-    options.prefix_cache = false;
-    options.speculation = Speculation::kOff;
+  if (runner->num_state_slots() > 0) {
     options.max_running_sequences =
         std::min(options.max_running_sequences, runner->num_state_slots());
+  }
+  if (options.speculation == Speculation::kAuto) {
+    const bool can_guess = runner->has_draft_head() && runner->generates_text();
+    options.speculation = can_guess ? Speculation::kMtp : Speculation::kOff;
   }
   std::unique_ptr<BlockFile> file;
   if (options.prefix_cache && !options.cache_folder.empty() && !runner->BlockBytes(0).empty()) {
@@ -55,17 +61,16 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(EngineOptions options,
                                              static_cast<int64_t>(runner->BlockBytes(0).size()),
                                              options.cache_file_bytes_max));
   }
-  std::unique_ptr<Drafter> drafter = NewDrafter(options, std::move(draft));
   auto engine =
       std::unique_ptr<Engine>(new Engine(options, std::move(runner), std::move(tokens), observer,
-                                         clock, std::move(drafter), std::move(file)));
+                                         clock, std::move(draft), std::move(file)));
   engine->PublishStats();
   engine->thread_ = std::thread([e = engine.get()] { e->Run(); });
   return engine;
 }
 
 Engine::Engine(EngineOptions options, std::unique_ptr<ModelRunner> runner, TokenTable tokens,
-               EngineObserver* observer, const Clock* clock, std::unique_ptr<Drafter> drafter,
+               EngineObserver* observer, const Clock* clock, std::unique_ptr<ModelRunner> draft,
                std::unique_ptr<BlockFile> file)
     : options_(std::move(options)),
       runner_(std::move(runner)),
@@ -74,15 +79,17 @@ Engine::Engine(EngineOptions options, std::unique_ptr<ModelRunner> runner, Token
       clock_(clock),
       bell_(std::make_shared<EngineBell>()),
       hash_key_(RandomHashKey()),
-      drafter_(std::move(drafter)),
+      drafter_(NewDrafter(options_, runner_.get(), std::move(draft))),
       file_(std::move(file)),
-      pool_(runner_->num_blocks(), runner_->block_tokens()) {
-  for (int64_t slot = runner_->num_state_slots(); slot-- > 0;) {
-    free_states_.push_back(static_cast<int32_t>(slot));
-  }
-  if (file_ == nullptr) return;
+      pool_(runner_->num_blocks(), runner_->block_tokens()),
+      states_(runner_->num_state_slots()),
+      cost_(options_.draft_row_cost.value_or(kDraftRowCostAtFirst)) {
   pool_.OnEvict([this](BlockId block, const BlockHash& hash) {
-    file_->Put(hash, runner_->BlockBytes(block));
+    if (file_ != nullptr) {
+      file_->Put(hash, runner_->BlockBytes(block));
+    } else {
+      states_.Drop(hash);  // without its block nobody can use it
+    }
   });
 }
 
@@ -163,7 +170,8 @@ void Engine::Run() {
     MakeView(now);
     const BatchPlan plan = PlanBatch(
         view_,
-        {options_.max_batch_tokens, options_.max_running_sequences, options_.starvation_bound});
+        {options_.max_batch_tokens, options_.max_running_sequences, options_.starvation_bound,
+         budget_.TokensWithin(options_.prompt_time_beside_decodes, options_.max_batch_tokens)});
     Apply(plan, now);
     PublishStats();
     if (!plan.chunks.empty()) {
@@ -223,16 +231,15 @@ void Engine::MakeView(absl::Time now) {
   view_.running.clear();
   view_.waiting.clear();
   matches_.clear();
-  const double num_running = static_cast<double>(running_.size());
-  const double row_cost =
-      options_.draft_row_cost * num_running / (1 + options_.draft_row_cost * (num_running - 1));
+  if (has_state()) view_.num_free_states = states_.num_free();
+  const double draft_cost = cost_.DraftCost(static_cast<int64_t>(running_.size()));
   for (SequenceId id : running_) {
     Sequence& sequence = *sequences_.at(id);
     SequenceView view = sequence.View();
     view.num_blocks = static_cast<int64_t>(pool_.BlockTable(id).size());
     view.num_shared_blocks = pool_.NumShared(id);
     if (sequence.wants_prompt_scores()) view.chunk_tokens_max = kScoredChunkTokens;
-    if (drafter_ != nullptr) view.num_drafts_max = DraftsFor(sequence, options_, row_cost);
+    if (drafter_ != nullptr) view.num_drafts_max = DraftsFor(sequence, options_, draft_cost);
     view_.running.push_back(view);
   }
   const bool may_admit = static_cast<int64_t>(running_.size()) < options_.max_running_sequences;
@@ -268,11 +275,12 @@ void Engine::Apply(const BatchPlan& plan, absl::Time now) {
 
 void Engine::Admit(absl::Span<const SequenceId> ids, absl::Time now) {
   // First all that is in memory, so that reading from the file evicts nothing that is wanted.
-  for (SequenceId id : ids) AdoptBlocks(*sequences_.at(id), matches_[id].num_blocks);
+  for (SequenceId id : ids) AdoptBlocks(*sequences_.at(id), matches_[id]);
   for (SequenceId id : ids) {
     Sequence& sequence = *sequences_.at(id);
     ReadBlocks(sequence, matches_[id].num_blocks);
-    TakeState(sequence);
+    ReconcileState(sequence);
+    sequence.draft_length.Expect(share_right_);
     if (!sequence.resumed) {
       sequence.owner.admitted = now;
       sequence.owner.usage.num_cached_prompt_tokens = sequence.num_computed;
@@ -291,7 +299,8 @@ void Engine::Admit(absl::Span<const SequenceId> ids, absl::Time now) {
 // Gives back what the sequence holds; it is neither running nor waiting then.
 void Engine::Release(Sequence& sequence) {
   pool_.Release(sequence.id);
-  if (sequence.state_slot >= 0) free_states_.push_back(std::exchange(sequence.state_slot, -1));
+  GiveStates(sequence);
+  if (sequence.state_slot >= 0) states_.Give(std::exchange(sequence.state_slot, -1));
   if (drafter_ != nullptr) drafter_->Forget(sequence.id);
   sequence.Reset();
   Remove(running_, sequence.id);
@@ -332,7 +341,11 @@ void Engine::PublishStats() {
   counts_.num_free_blocks = pool_.num_free();
   counts_.num_cached_blocks = pool_.num_cached();
   counts_.num_file_blocks = file_ == nullptr ? 0 : file_->num_blocks();
+  counts_.num_states = states_.num_slots();
+  counts_.num_free_states = states_.num_free();
+  counts_.num_cached_states = states_.num_snapshots();
   counts_.has_prefix_cache = options_.prefix_cache;
+  counts_.speculation = options_.speculation;
   absl::MutexLock lock(&mu_);
   stats_ = counts_;
 }

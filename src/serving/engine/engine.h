@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -24,9 +25,12 @@
 #include "serving/engine/model_runner.h"
 #include "serving/engine/request.h"
 #include "serving/engine/sequence.h"
+#include "serving/engine/step_cost.h"
 #include "serving/scheduler/batch_plan.h"
 #include "serving/scheduler/block_file.h"
 #include "serving/scheduler/block_pool.h"
+#include "serving/scheduler/step_budget.h"
+#include "serving/scheduler/state_pool.h"
 #include "serving/scheduler/tenant_ledger.h"
 
 namespace oneai::serving {
@@ -35,6 +39,8 @@ enum class Speculation {
   kOff,
   kPromptLookup,  // guesses from the sequence's own text
   kDraftModel,    // guesses by the draft model
+  kMtp,           // guesses by the model's own multi-token-prediction head
+  kAuto,          // kMtp where the model has such a head, else kOff
 };
 
 struct EngineOptions {
@@ -49,13 +55,21 @@ struct EngineOptions {
   absl::Duration starvation_bound =
       absl::Seconds(30);  // waited for this long: next, whatever tenant and priority
 
-  bool prefix_cache = true;            // models with recurrent layers never have one
+  // A step that decodes computes no more prompt tokens beside than take so long, as measured: less
+  // is a steadier time between tokens, more a shorter one to the first.
+  absl::Duration prompt_time_beside_decodes = absl::Milliseconds(150);
+
+  bool prefix_cache = true;
   std::filesystem::path cache_folder;  // of the cache's file; empty: none
   int64_t cache_file_bytes_max = 0;    // of the cache's file; at least one block if there is one
   Speculation speculation = Speculation::kOff;
   int64_t draft_tokens_max = 6;  // guesses a sequence and step
-  double draft_row_cost =
-      0.1;  // of one more row in the step of a single sequence, as a share of it
+  // What one more row costs in the step of a single sequence, as a share of it; unset: measured. It
+  // decides how many guesses are made, and nothing about the answers.
+  std::optional<double> draft_row_cost;
+  // Of models with recurrent layers: the prefix cache keeps their state after every so many tokens
+  // of a prompt, beside its last whole block and the places where prompts part; at least one block.
+  int64_t state_interval_tokens = 1024;
 };
 
 // What the engine holds now, and has done since the start.
@@ -66,13 +80,17 @@ struct EngineStats {
   int64_t num_free_blocks = 0;    // held by no sequence
   int64_t num_cached_blocks = 0;  // findable in the prefix cache
   int64_t num_file_blocks = 0;    // findable in the cache's file
+  int64_t num_states = 0;         // slots of recurrent state
+  int64_t num_free_states = 0;    // of them, held by no sequence
+  int64_t num_cached_states = 0;  // of them, findable in the prefix cache
   int64_t num_preemptions = 0;
   int64_t num_steps = 0;
-  bool has_prefix_cache = false;    // off by option, or because the model has recurrent layers
-  int64_t num_prefix_queries = 0;   // prompt tokens looked up
-  int64_t num_prefix_hits = 0;      // of them, found
-  int64_t num_draft_tokens = 0;     // guesses verified
-  int64_t num_accepted_tokens = 0;  // of them, right
+  bool has_prefix_cache = false;
+  Speculation speculation = Speculation::kOff;  // what kAuto has become
+  int64_t num_prefix_queries = 0;               // prompt tokens looked up
+  int64_t num_prefix_hits = 0;                  // of them, found
+  int64_t num_draft_tokens = 0;                 // guesses verified
+  int64_t num_accepted_tokens = 0;              // of them, right
 };
 
 // Thread-safe.
@@ -81,7 +99,7 @@ class Engine {
   // `draft` is the model of Speculation::kDraftModel, else null; see CheckSameTokens. `observer`
   // (may be null), `clock` and the tokenizer of `tokens` must outlive the engine. kInvalidArgument:
   // an option out of range, a cache that cannot hold one sequence of max_context_tokens, a draft
-  // model missing, superfluous or unfit. Otherwise as BlockFile::Create.
+  // model or head missing, a draft model superfluous or unfit. Otherwise as BlockFile::Create.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(
       EngineOptions options, std::unique_ptr<ModelRunner> runner, TokenTable tokens,
       EngineObserver* observer, const Clock* clock, std::unique_ptr<ModelRunner> draft = nullptr);
@@ -123,15 +141,17 @@ class Engine {
   struct StepChunk {
     SequenceId id;
     Sequence* sequence;
+    int64_t start;            // position of the first token
     int64_t num_tokens;       // without drafts
     int64_t first_token = 0;  // in step_tokens_
     int64_t num_rows = 0;
     int64_t first_row = 0;
-    bool wants_hidden = false;
+    int64_t num_hidden = 0;  // rows of hidden states
+    int64_t first_hidden = 0;
   };
 
   Engine(EngineOptions options, std::unique_ptr<ModelRunner> runner, TokenTable tokens,
-         EngineObserver* observer, const Clock* clock, std::unique_ptr<Drafter> drafter,
+         EngineObserver* observer, const Clock* clock, std::unique_ptr<ModelRunner> draft,
          std::unique_ptr<BlockFile> file);
   absl::Status Enqueue(Arrival arrival);
 
@@ -152,23 +172,42 @@ class Engine {
   bool UsesCache(const Sequence& sequence) const;
   absl::Span<const BlockHash> ChainOf(Sequence& sequence, int64_t num_blocks);
   void LookUp(Sequence& sequence, SequenceView& view);
-  void AdoptBlocks(Sequence& sequence, int64_t num_blocks);
+  void AdoptBlocks(Sequence& sequence, PrefixMatch& match);
   void ReadBlocks(Sequence& sequence, int64_t num_blocks);
+  void ReconcileState(Sequence& sequence);
   void PublishBlocks(Sequence& sequence);
+
+  // --- recurrent states: engine_state.cc ---
+  bool has_state() const { return states_.num_slots() > 0; }
+  int64_t BestState(Sequence& sequence, int64_t num_tokens_max);
+  bool TakeState(Sequence& sequence);
+  bool RestoreState(Sequence& sequence, int64_t num_tokens);
+  void PlanStates(Sequence& sequence, int64_t num_tokens);
+  bool IsLandmark(const Sequence& sequence, int64_t num_tokens) const;
+  void RollBack(Sequence& sequence);
+  void KeepStates(Sequence& sequence);
+  void KeepState(Sequence& sequence, StateAt state);
+  void GiveStates(Sequence& sequence);
 
   // --- one step: engine_step.cc ---
   void Execute(const BatchPlan& plan);
   void Propose(absl::Span<const PlannedChunk> chunks);
+  void LearnCost(absl::Duration proposing, absl::Duration computing);
   absl::Status Forward(absl::Span<StepChunk> chunks);
+  absl::Status LayOutStep(absl::Span<StepChunk> chunks);
+  void MakeBatch(absl::Span<const StepChunk> chunks);
   void ForwardEachAlone(absl::Span<StepChunk> chunks);
   absl::Status Recompute(Sequence& sequence);
   void Advance(absl::Span<StepChunk> chunks);
+  void AdvanceOne(Sequence& sequence, const StepChunk& chunk);
+  void ShowHidden(const Sequence& sequence, const StepChunk& chunk, int64_t begin, int64_t end);
+  bool ShowsHidden(const Sequence& sequence) const;
   void Score(Sequence& sequence, const StepChunk& chunk);
   void Answer(Sequence& sequence, const StepChunk& chunk);
-  void Verify(Sequence& sequence, const StepChunk& chunk);
+  // False: the sequence is no more.
+  bool Verify(Sequence& sequence, const StepChunk& chunk);
   bool Fork(Sequence& leader, absl::Span<const float> logits);
   bool ShareBlocks(const Sequence& leader, Sequence& fork);
-  bool TakeState(Sequence& sequence);
   // False: the sequence is no more.
   bool Sample(Sequence& sequence, absl::Span<float> logits);
   void FinishSequence(Sequence& sequence);
@@ -191,14 +230,20 @@ class Engine {
   TenantLedger ledger_;
   RequestMap requests_;
   SequenceMap sequences_;
+  StatePool states_;
   std::vector<SequenceId> running_, waiting_;
-  std::vector<int32_t> free_states_;  // slots of recurrent state
+  StepCost cost_;
+  double share_right_ = kShareRightAtFirst;  // of guesses, of all sequences
+  StepBudget budget_;
   SchedulerView view_;
   absl::flat_hash_map<SequenceId, PrefixMatch>
       matches_;  // of waiting ones, in blocks of both tiers
   std::vector<StepChunk> step_chunks_;
   std::vector<int32_t> step_tokens_;
+  std::vector<DraftJob> draft_jobs_;
   std::vector<RunnerChunk> batch_;
+  std::vector<int32_t> batch_snapshots_;  // of all chunks of batch_
+  std::vector<RunnerCheckpoint> batch_checkpoints_;
   RunnerOutput output_;
   std::vector<float> fork_row_;
   kernels::SamplingScratch scratch_;

@@ -32,15 +32,24 @@ void Engine::LookUp(Sequence& sequence, SequenceView& view) {
       ++match.num_blocks;
     }
   }
+  if (has_state()) {
+    const int64_t num_tokens = match.num_blocks * pool_.block_tokens();
+    const int64_t num_usable = BestState(sequence, num_tokens);
+    sequence.branch_tokens = num_tokens > num_usable ? num_tokens : 0;
+    match = pool_.Find(chain.first(num_usable / pool_.block_tokens()));
+    match.num_blocks = num_usable / pool_.block_tokens();
+  }
   if (match.num_blocks == 0) return;
   view.num_cached = match.num_blocks * pool_.block_tokens();
   view.num_cached_held_blocks = match.num_held;
   matches_[sequence.id] = match;
 }
 
-void Engine::AdoptBlocks(Sequence& sequence, int64_t num_blocks) {
-  if (num_blocks == 0) return;
-  sequence.num_published = pool_.Adopt(sequence.id, ChainOf(sequence, num_blocks));
+// Takes the state, too; if its snapshot is gone, then `match` shrinks to nothing.
+void Engine::AdoptBlocks(Sequence& sequence, PrefixMatch& match) {
+  if (has_state() && !RestoreState(sequence, match.num_blocks * pool_.block_tokens())) match = {};
+  if (match.num_blocks == 0) return;
+  sequence.num_published = pool_.Adopt(sequence.id, ChainOf(sequence, match.num_blocks));
   sequence.num_computed = sequence.num_published * pool_.block_tokens();
 }
 
@@ -57,6 +66,13 @@ void Engine::ReadBlocks(Sequence& sequence, int64_t num_blocks) {
     ++sequence.num_published;
     sequence.num_computed = sequence.num_published * block_tokens;
   }
+}
+
+// A state that is further than the blocks that could be had is of no use, nor are these.
+void Engine::ReconcileState(Sequence& sequence) {
+  if (!has_state() || sequence.state_tokens == sequence.num_computed) return;
+  pool_.Release(sequence.id);
+  sequence.Reset();
 }
 
 void Engine::PublishBlocks(Sequence& sequence) {

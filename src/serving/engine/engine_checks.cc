@@ -8,12 +8,17 @@
 namespace oneai::serving {
 namespace {
 
-absl::Status CheckDraft(const EngineOptions& options, const TokenTable& tokens,
-                        const ModelRunner* draft) {
+absl::Status CheckDraft(const EngineOptions& options, const ModelRunner& runner,
+                        const TokenTable& tokens, const ModelRunner* draft) {
   if ((options.speculation == Speculation::kDraftModel) != (draft != nullptr)) {
     return absl::InvalidArgumentError(
         draft == nullptr ? "speculation with a draft model needs one"
                          : "there is a draft model, but speculation does not use one");
+  }
+  if (options.speculation == Speculation::kMtp && !runner.has_draft_head()) {
+    return absl::InvalidArgumentError(
+        "speculation \"mtp\" needs a multi-token-prediction head, and this model's weights hold "
+        "none (no tensors mtp.*); use \"prompt_lookup\" or a draft model");
   }
   if (draft == nullptr) return absl::OkStatus();
   if (!draft->generates_text() || draft->num_state_slots() > 0) {
@@ -121,13 +126,13 @@ absl::Status CheckOptions(const EngineOptions& options, const ModelRunner& runne
         options.max_context_tokens, "; raise kv_cache_bytes or lower max_context_tokens"));
   }
   if (options.starvation_bound <= absl::ZeroDuration() || options.draft_tokens_max < 0 ||
-      options.draft_tokens_max > 64 || !(options.draft_row_cost > 0) ||
-      options.draft_row_cost > 1) {
+      options.draft_tokens_max > 64 || !(options.draft_row_cost.value_or(1) > 0) ||
+      options.draft_row_cost.value_or(1) > 1 || options.state_interval_tokens < 1) {
     return absl::InvalidArgumentError(
         "starvation_bound must be positive, draft_tokens_max from 0 to 64, draft_row_cost above 0 "
-        "and at most 1");
+        "and at most 1, state_interval_tokens at least 1");
   }
-  return CheckDraft(options, tokens, draft);
+  return CheckDraft(options, runner, tokens, draft);
 }
 
 absl::Status CheckRequest(const GenerationRequest& r, int64_t max_context_tokens,
@@ -145,7 +150,7 @@ absl::Status CheckRequest(const GenerationRequest& r, int64_t max_context_tokens
   return CheckValues(r, runner);
 }
 
-int64_t DraftsFor(Sequence& sequence, const EngineOptions& options, double row_cost) {
+int64_t DraftsFor(Sequence& sequence, const EngineOptions& options, double cost) {
   const int64_t num_tokens = static_cast<int64_t>(sequence.tokens.size());
   const int64_t num_output = num_tokens - sequence.num_prompt();
   // Only where a single token is missing: the rest of a prompt is a full step anyway.
@@ -153,7 +158,7 @@ int64_t DraftsFor(Sequence& sequence, const EngineOptions& options, double row_c
   const int64_t most = std::min(sequence.owner.request.sampling.max_tokens - num_output - 1,
                                 options.max_context_tokens - num_tokens);
   if (most <= 0) return 0;
-  return std::min(most, sequence.draft_length.Next(row_cost));
+  return std::min(most, sequence.draft_length.Next(cost));
 }
 
 }  // namespace oneai::serving

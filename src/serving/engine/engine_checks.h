@@ -17,7 +17,8 @@ absl::Status CheckOptions(const EngineOptions& options, const ModelRunner& runne
 absl::Status CheckRequest(const GenerationRequest& request, int64_t max_context_tokens,
                           const ModelRunner& runner);
 
-// How many guesses at the next tokens of a running sequence are worth verifying.
-int64_t DraftsFor(Sequence& sequence, const EngineOptions& options, double row_cost);
+// How many guesses at the next tokens of a running sequence are worth verifying, at `cost` of one
+// as a share of a step.
+int64_t DraftsFor(Sequence& sequence, const EngineOptions& options, double cost);
 
 }  // namespace oneai::serving

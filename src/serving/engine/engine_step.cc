@@ -9,6 +9,11 @@
 #include "serving/engine/engine.h"
 
 namespace oneai::serving {
+namespace {
+
+constexpr double kShareMemory = 50;  // guesses over which share_right_ is an average
+
+}  // namespace
 
 absl::Span<float> Engine::Row(int64_t row) {
   const int64_t width = runner_->output_dim();
@@ -18,54 +23,100 @@ absl::Span<float> Engine::Row(int64_t row) {
 void Engine::Execute(const BatchPlan& plan) {
   const absl::Time start = clock_->Now();
   Propose(plan.chunks);
+  const absl::Time proposed = clock_->Now();
   step_chunks_.clear();
   for (const PlannedChunk& chunk : plan.chunks) {
     Sequence& sequence = *sequences_.at(chunk.id);
     // Less than planned is missing if more of the prompt was found than could be read.
     const int64_t missing = static_cast<int64_t>(sequence.tokens.size()) - sequence.num_computed;
-    step_chunks_.push_back({chunk.id, &sequence, std::min(chunk.num_tokens, missing)});
+    step_chunks_.push_back(
+        {chunk.id, &sequence, sequence.num_computed, std::min(chunk.num_tokens, missing)});
   }
   const absl::Status status = Forward(absl::MakeSpan(step_chunks_));
   if (status.ok()) {
-    step_.forward_time = clock_->Now() - start;
+    const absl::Time end = clock_->Now();
+    step_.forward_time = end - start;
+    LearnCost(proposed - start, end - proposed);
     Advance(absl::MakeSpan(step_chunks_));
   } else {
     ForwardEachAlone(absl::MakeSpan(step_chunks_));
     step_.forward_time = clock_->Now() - start;
   }
+  budget_.RecordStep(step_.num_batch_tokens, step_.forward_time);
   ++counts_.num_steps;
   if (observer_ != nullptr) observer_->OnStep(step_);
 }
 
 void Engine::Propose(absl::Span<const PlannedChunk> chunks) {
   if (drafter_ == nullptr) return;
-  std::vector<DraftJob> jobs;
+  draft_jobs_.clear();
   for (const PlannedChunk& chunk : chunks) {
     Sequence& sequence = *sequences_.at(chunk.id);
     sequence.drafts.clear();
-    if (chunk.num_drafts == 0) continue;
-    jobs.push_back(
-        {sequence.id, sequence.tokens, chunk.num_drafts, &sequence.sampler(), &sequence.drafts});
+    if (chunk.num_drafts == 0 && !ShowsHidden(sequence)) continue;
+    const int64_t num_tokens = static_cast<int64_t>(sequence.tokens.size()) + chunk.num_drafts;
+    const bool has_room = chunk.num_drafts == 0 || pool_.Grow(sequence.id, num_tokens).ok();
+    draft_jobs_.push_back({sequence.id, sequence.tokens, has_room ? chunk.num_drafts : 0,
+                           &sequence.sampler(), &sequence.drafts, {}});
   }
-  const absl::Status status = drafter_->Propose(jobs);
+  for (DraftJob& job : draft_jobs_) job.block_table = pool_.BlockTable(job.id);
+  const absl::Status status = drafter_->Propose(draft_jobs_);
   if (!status.ok()) {
-    Log::Error("speculation is off: the draft model failed", {{"status", status}});
+    Log::Error("speculation is off: guessing failed", {{"status", status}});
     drafter_ = nullptr;
-    for (const DraftJob& job : jobs) job.drafts->clear();
+    for (const DraftJob& job : draft_jobs_) job.drafts->clear();
   }
-  for (const DraftJob& job : jobs) sequences_.at(job.id)->TrimDrafts();
+  for (const DraftJob& job : draft_jobs_) sequences_.at(job.id)->TrimDrafts();
+}
+
+// Steps of decodes alone tell what a row costs; those with a prompt's chunk measure something else.
+void Engine::LearnCost(absl::Duration proposing, absl::Duration computing) {
+  if (drafter_ == nullptr || options_.draft_row_cost.has_value()) return;
+  int64_t num_rows = 0, num_rounds = 0;
+  for (const StepChunk& chunk : step_chunks_) {
+    const auto num_drafts = static_cast<int64_t>(chunk.sequence->drafts.size());
+    if (chunk.num_tokens > 1) return;
+    num_rows += 1 + num_drafts;
+    num_rounds = std::max(num_rounds, num_drafts);
+  }
+  cost_.RecordStep(num_rows, computing);
+  if (num_rounds > 0) cost_.RecordGuesses(num_rounds, proposing);
+}
+
+// Whether the drafter is to see the hidden states of the sequence.
+bool Engine::ShowsHidden(const Sequence& sequence) const {
+  const GenerationRequest& request = sequence.owner.request;
+  return drafter_ != nullptr && drafter_->reads_hidden() && request.kind == RequestKind::kText &&
+         request.sampling.max_tokens > 1;
 }
 
 // Runs the model over `chunks`. A failure has changed nothing but cache contents that are written
 // again (and recurrent state, see Recompute).
 absl::Status Engine::Forward(absl::Span<StepChunk> chunks) {
+  RETURN_IF_ERROR(LayOutStep(chunks));
+  MakeBatch(chunks);
+  try {
+    RETURN_IF_ERROR(runner_->Forward(batch_, output_));
+  } catch (const std::exception& error) {
+    return absl::InternalError(absl::StrCat("the model threw: ", error.what()));
+  }
+  for (const StepChunk& chunk : chunks) {
+    chunk.sequence->state_tokens = chunk.sequence->num_computed + chunk.num_tokens +
+                                   static_cast<int64_t>(chunk.sequence->drafts.size());
+  }
+  return absl::OkStatus();
+}
+
+// Sets the step's tokens and the chunks' places in it, and takes what blocks and states they need.
+absl::Status Engine::LayOutStep(absl::Span<StepChunk> chunks) {
   step_tokens_.clear();
-  int64_t num_rows = 0;
+  int64_t num_rows = 0, num_hidden = 0;
   for (StepChunk& chunk : chunks) {
     Sequence& sequence = *chunk.sequence;
     const bool reaches_end =
         sequence.num_computed + chunk.num_tokens == static_cast<int64_t>(sequence.tokens.size());
     if (!reaches_end) sequence.drafts.clear();
+    PlanStates(sequence, chunk.num_tokens);
     const absl::Span<const int32_t> next = sequence.NextTokens(chunk.num_tokens);
     chunk.first_token = static_cast<int64_t>(step_tokens_.size());
     step_tokens_.insert(step_tokens_.end(), next.begin(), next.end());
@@ -73,16 +124,48 @@ absl::Status Engine::Forward(absl::Span<StepChunk> chunks) {
     const int64_t num_drafts = static_cast<int64_t>(sequence.drafts.size());
     RETURN_IF_ERROR(pool_.Grow(sequence.id, sequence.num_computed + chunk.num_tokens + num_drafts));
     chunk.first_row = num_rows;
-    chunk.wants_hidden = reaches_end && sequence.owner.request.kind == RequestKind::kHidden;
-    chunk.num_rows = sequence.wants_prompt_scores()       ? chunk.num_tokens
-                     : reaches_end && !chunk.wants_hidden ? 1 + num_drafts
-                                                          : 0;
+    chunk.first_hidden = num_hidden;
+    const bool is_embedding = sequence.owner.request.kind == RequestKind::kHidden;
+    chunk.num_hidden = is_embedding            ? reaches_end
+                       : ShowsHidden(sequence) ? chunk.num_tokens + num_drafts
+                                               : 0;
+    chunk.num_rows = sequence.wants_prompt_scores() ? chunk.num_tokens
+                     : reaches_end && !is_embedding ? 1 + num_drafts
+                                                    : 0;
     num_rows += chunk.num_rows;
+    num_hidden += chunk.num_hidden;
+  }
+  return absl::OkStatus();
+}
+
+// The chunks as the model reads them; the tokens and tables have stopped moving.
+void Engine::MakeBatch(absl::Span<const StepChunk> chunks) {
+  batch_snapshots_.clear();
+  batch_checkpoints_.clear();
+  for (const StepChunk& chunk : chunks) {
+    const Sequence& sequence = *chunk.sequence;
+    const int64_t end = sequence.num_computed + chunk.num_tokens;
+    for (const StateAt& state : sequence.step_states) {
+      if (state.num_tokens >= end) {
+        batch_snapshots_.push_back(state.slot);
+      } else {
+        batch_checkpoints_.push_back({state.num_tokens - sequence.num_computed, state.slot});
+      }
+    }
   }
   batch_.clear();
-  for (const StepChunk& chunk : chunks) {  // only now: the tokens and tables have stopped moving
+  size_t num_snapshots = 0, num_checkpoints = 0;
+  for (const StepChunk& chunk : chunks) {
     const Sequence& sequence = *chunk.sequence;
     RunnerChunk out;
+    // Of a sequence with a state, each draft has one to go back to.
+    const size_t num_drafts = sequence.state_slot < 0 ? 0 : sequence.drafts.size();
+    const size_t num_marks = sequence.step_states.size() - num_drafts;
+    out.state_snapshots = absl::MakeConstSpan(batch_snapshots_).subspan(num_snapshots, num_drafts);
+    out.state_checkpoints =
+        absl::MakeConstSpan(batch_checkpoints_).subspan(num_checkpoints, num_marks);
+    num_snapshots += num_drafts;
+    num_checkpoints += num_marks;
     out.token_ids = absl::MakeConstSpan(step_tokens_)
                         .subspan(chunk.first_token,
                                  chunk.num_tokens + static_cast<int64_t>(sequence.drafts.size()));
@@ -92,13 +175,8 @@ absl::Status Engine::Forward(absl::Span<StepChunk> chunks) {
     out.prompt_tokens = sequence.num_prompt();
     out.adapter = sequence.owner.request.adapter;
     out.state_slot = std::max(sequence.state_slot, 0);
-    out.wants_hidden = chunk.wants_hidden;
+    out.num_hidden_rows = chunk.num_hidden;
     batch_.push_back(out);
-  }
-  try {
-    return runner_->Forward(batch_, output_);
-  } catch (const std::exception& error) {
-    return absl::InternalError(absl::StrCat("the model threw: ", error.what()));
   }
 }
 
@@ -121,9 +199,11 @@ void Engine::ForwardEachAlone(absl::Span<StepChunk> chunks) {
 // A failed step may have moved the recurrent state on: brings it back to num_computed.
 absl::Status Engine::Recompute(Sequence& sequence) {
   if (sequence.state_slot < 0) return absl::OkStatus();
-  const int64_t end = std::exchange(sequence.num_computed, 0);
+  const int64_t end = sequence.num_computed;
+  const int64_t kept = options_.prefix_cache ? BestState(sequence, end) : 0;
+  sequence.num_computed = RestoreState(sequence, kept) ? kept : 0;
   while (sequence.num_computed < end) {
-    StepChunk chunk{sequence.id, &sequence,
+    StepChunk chunk{sequence.id, &sequence, sequence.num_computed,
                     std::min(options_.max_batch_tokens, end - sequence.num_computed)};
     RETURN_IF_ERROR(Forward({&chunk, 1}));
     sequence.num_computed += chunk.num_tokens;
@@ -133,30 +213,49 @@ absl::Status Engine::Recompute(Sequence& sequence) {
 
 // Counts what was computed and takes the output where a sequence has reached its last token.
 void Engine::Advance(absl::Span<StepChunk> chunks) {
-  int64_t hidden_row = 0;
   for (const StepChunk& chunk : chunks) {
-    if (!sequences_.contains(chunk.id)) continue;  // another choice of it has just failed
-    Sequence& sequence = *chunk.sequence;
-    step_.num_batch_tokens += chunk.num_tokens + static_cast<int64_t>(sequence.drafts.size());
-    if (!sequence.resumed) {
-      step_.num_prompt_tokens +=
-          std::clamp<int64_t>(sequence.num_prompt() - sequence.num_computed, 0, chunk.num_tokens);
-    }
-    if (sequence.wants_prompt_scores()) Score(sequence, chunk);
-    sequence.num_computed += chunk.num_tokens;
-    PublishBlocks(sequence);
-    if (sequence.num_computed < static_cast<int64_t>(sequence.tokens.size())) continue;
-    if (chunk.wants_hidden) {
-      const int64_t width = runner_->hidden_size();
-      const auto first = output_.hidden.begin() + width * hidden_row++;
-      sequence.SetValues({first, first + width});
-      FinishSequence(sequence);
-    } else if (sequence.owner.request.kind == RequestKind::kScores) {
-      Answer(sequence, chunk);
-    } else {
-      Verify(sequence, chunk);
-    }
+    // Another choice of it may have just failed.
+    if (sequences_.contains(chunk.id)) AdvanceOne(*chunk.sequence, chunk);
   }
+}
+
+void Engine::AdvanceOne(Sequence& sequence, const StepChunk& chunk) {
+  step_.num_batch_tokens += chunk.num_tokens + static_cast<int64_t>(sequence.drafts.size());
+  if (!sequence.resumed) {
+    step_.num_prompt_tokens +=
+        std::clamp<int64_t>(sequence.num_prompt() - sequence.num_computed, 0, chunk.num_tokens);
+  }
+  if (sequence.wants_prompt_scores()) Score(sequence, chunk);
+  const RequestKind kind = sequence.owner.request.kind;
+  if (kind == RequestKind::kText) ShowHidden(sequence, chunk, 0, chunk.num_tokens);
+  sequence.num_computed += chunk.num_tokens;
+  PublishBlocks(sequence);
+  if (sequence.drafts.empty()) KeepStates(sequence);  // else once it is known which are right
+  if (sequence.num_computed < static_cast<int64_t>(sequence.tokens.size())) {
+    GiveStates(sequence);
+  } else if (kind == RequestKind::kHidden) {
+    const int64_t width = runner_->hidden_size();
+    const auto first = output_.hidden.begin() + width * chunk.first_hidden;
+    sequence.SetValues({first, first + width});
+    FinishSequence(sequence);
+  } else if (kind == RequestKind::kScores) {
+    Answer(sequence, chunk);
+  } else if (Verify(sequence, chunk)) {
+    RollBack(sequence);
+    PublishBlocks(sequence);
+    KeepStates(sequence);
+    GiveStates(sequence);
+  }
+}
+
+// Shows the drafter the states of the chunk's tokens [begin, end), drafts counted.
+void Engine::ShowHidden(const Sequence& sequence, const StepChunk& chunk, int64_t begin,
+                        int64_t end) {
+  if (chunk.num_hidden < end || begin == end || drafter_ == nullptr) return;
+  const int64_t width = runner_->hidden_size();
+  drafter_->Read(sequence.id, chunk.start + begin,
+                 absl::MakeConstSpan(output_.hidden)
+                     .subspan((chunk.first_hidden + begin) * width, (end - begin) * width));
 }
 
 void Engine::Score(Sequence& sequence, const StepChunk& chunk) {
@@ -178,7 +277,7 @@ void Engine::Answer(Sequence& sequence, const StepChunk& chunk) {
 
 // Draws the next token, and the one after it as long as the guess that was computed is the token
 // that was drawn.
-void Engine::Verify(Sequence& sequence, const StepChunk& chunk) {
+bool Engine::Verify(Sequence& sequence, const StepChunk& chunk) {
   const std::vector<int32_t> drafts = std::exchange(sequence.drafts, {});
   const int64_t num_drafts = static_cast<int64_t>(drafts.size());
   const int64_t num_known = static_cast<int64_t>(sequence.tokens.size());
@@ -186,9 +285,9 @@ void Engine::Verify(Sequence& sequence, const StepChunk& chunk) {
   if (sequence.owner.request.sampling.max_tokens == 0) {
     sequence.EndAfterPrompt();
     FinishSequence(sequence);
-    return;
+    return false;
   }
-  if (!sequence.owner.forked && !Fork(sequence, Row(last_row))) return;
+  if (!sequence.owner.forked && !Fork(sequence, Row(last_row))) return false;
   const auto num_right = [&] {
     const auto wrong = std::mismatch(drafts.begin(), drafts.end(),
                                      sequence.tokens.begin() + num_known, sequence.tokens.end());
@@ -196,15 +295,19 @@ void Engine::Verify(Sequence& sequence, const StepChunk& chunk) {
   };
   counts_.num_draft_tokens += num_drafts;
   for (int64_t next = 0;;) {
-    if (!Sample(sequence, Row(last_row + next))) return;
+    if (!Sample(sequence, Row(last_row + next))) return false;
     const int64_t num_counted = next;
     next = static_cast<int64_t>(sequence.tokens.size()) - num_known;
     counts_.num_accepted_tokens += std::min(next, num_right()) - num_counted;
     if (num_right() < next) break;
   }
   sequence.num_computed = num_known + num_right();
-  if (num_drafts > 0) sequence.draft_length.Record(num_drafts, num_right());
-  PublishBlocks(sequence);
+  if (num_drafts > 0) {
+    sequence.draft_length.Record(num_drafts, num_right());
+    share_right_ += (sequence.draft_length.share_right() - share_right_) / kShareMemory;
+  }
+  ShowHidden(sequence, chunk, chunk.num_tokens, chunk.num_tokens + num_right());
+  return true;
 }
 
 // Makes the other choices of a request whose prompt has been computed, and draws their first token.
@@ -239,22 +342,16 @@ bool Engine::ShareBlocks(const Sequence& leader, Sequence& fork) {
   const int64_t num_tokens = leader.num_computed;
   const absl::StatusOr<std::optional<BlockCopy>> copy = pool_.Fork(leader.id, fork.id, num_tokens);
   if (!copy.ok()) {
-    if (fork.state_slot >= 0) free_states_.push_back(std::exchange(fork.state_slot, -1));
+    if (fork.state_slot >= 0) states_.Give(std::exchange(fork.state_slot, -1));
     return false;
   }
   if (copy->has_value()) runner_->CopyBlock((*copy)->from, (*copy)->to);
   if (fork.state_slot >= 0) runner_->CopyState(leader.state_slot, fork.state_slot);
   fork.num_computed = num_tokens;
-  fork.num_published = std::min(leader.num_published, num_tokens / pool_.block_tokens());
-  return true;
-}
-
-// False: all slots are taken.
-bool Engine::TakeState(Sequence& sequence) {
-  if (runner_->num_state_slots() == 0) return true;
-  if (free_states_.empty()) return false;
-  sequence.state_slot = free_states_.back();
-  free_states_.pop_back();
+  fork.state_tokens = leader.state_tokens;
+  const int64_t num_full = num_tokens / pool_.block_tokens();
+  fork.num_published = std::min(leader.num_published, num_full);
+  if (drafter_ != nullptr) drafter_->Fork(leader.id, fork.id, num_full * pool_.block_tokens());
   return true;
 }
 

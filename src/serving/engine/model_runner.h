@@ -15,7 +15,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 
+namespace oneai::kernels {
+class ThreadPool;  // kernels/thread_pool/thread_pool.h
+}
+
 namespace oneai::serving {
+
+// A slot that receives the recurrent state after the first `num_tokens` tokens of a chunk.
+struct RunnerCheckpoint {
+  int64_t num_tokens = 0;
+  int32_t slot = 0;
+};
 
 // Consecutive tokens of one sequence. Spans are borrowed for the call.
 struct RunnerChunk {
@@ -27,13 +37,25 @@ struct RunnerChunk {
   int64_t prompt_tokens = 0;
   int32_t adapter = -1;
   int32_t state_slot = 0;
-  // Also the final-normed hidden state of the chunk's last token; num_logit_rows is 0 then.
-  bool wants_hidden = false;
+  absl::Span<const int32_t> state_snapshots;
+  absl::Span<const RunnerCheckpoint> state_checkpoints;
+  // Also the final-normed hidden states of the chunk's last so many tokens.
+  int64_t num_hidden_rows = 0;
+};
+
+// What a model's own draft head reads, as models::DraftChunk: consecutive positions of one sequence
+// whose hidden states are known, each with the token after it. Spans are borrowed for the call.
+struct RunnerDraft {
+  absl::Span<const int32_t> next_tokens;  // at least one
+  absl::Span<const float> hidden;         // [next_tokens.size(), hidden_size]
+  int64_t start = 0;                      // the first position
+  absl::Span<const int32_t> block_table;
+  int64_t num_logit_rows = 0;
 };
 
 struct RunnerOutput {
   std::vector<float> logits;  // [rows, output_dim]: the wanted rows of the chunks, in order
-  std::vector<float> hidden;  // [chunks with wants_hidden, hidden_size], in order
+  std::vector<float> hidden;  // [wanted rows of hidden states, hidden_size], in order
 };
 
 // Thread-compatible but for the adapters.
@@ -47,8 +69,8 @@ class ModelRunner {
   virtual int64_t hidden_size() const { return 0; }  // 0: gives no hidden states
   virtual int64_t num_blocks() const = 0;
   virtual int64_t block_tokens() const = 0;
-  // Of models with recurrent layers: sequences whose state it can hold. 0: no such layers. The keys
-  // and values of a token then say nothing without the state, so blocks are not reused.
+  // Of models with recurrent layers: states that it can hold, one for each running sequence, the
+  // others for guesses and for the prefix cache. 0: no such layers.
   virtual int64_t num_state_slots() const { return 0; }
   // Blocks of prompts of different salts are not interchangeable although their tokens are equal
   // (Qwen-1 sets its rotary base by the length of the prompt).
@@ -62,6 +84,18 @@ class ModelRunner {
   // depend on its sequence's tokens alone: not on the other chunks, nor on how its tokens were cut
   // into chunks.
   virtual absl::Status Forward(absl::Span<const RunnerChunk> chunks, RunnerOutput& output) = 0;
+
+  // Whether the model has a head of its own that guesses (multi-token prediction).
+  virtual bool has_draft_head() const { return false; }
+  // Lets it read `drafts`, in its own layer's part of the blocks. Sets output.logits to its
+  // guesses' logits, and output.hidden to the states from which it may guess once more. May throw.
+  virtual absl::Status Draft(absl::Span<const RunnerDraft> drafts, RunnerOutput& output) {
+    (void)drafts, (void)output;
+    return absl::FailedPreconditionError("this model has no draft head");
+  }
+
+  // Threads that idle between steps, for the engine's own loops; null: none. One caller at a time.
+  virtual kernels::ThreadPool* threads() { return nullptr; }
 
   // Copies the keys and values of a block, or the recurrent state of a slot.
   virtual void CopyBlock(int32_t from, int32_t to) = 0;

@@ -183,6 +183,7 @@ void Sequence::TrimDrafts() {
 void Sequence::Reset() {
   num_computed = 0;
   num_published = 0;
+  state_tokens = 0;
   drafts.clear();
 }
 

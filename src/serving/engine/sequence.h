@@ -34,6 +34,12 @@ struct TokenTable {
   bool jump_ahead = true;
 };
 
+// A recurrent state beside a sequence's own: the one after its first `num_tokens` tokens.
+struct StateAt {
+  int64_t num_tokens = 0;
+  int32_t slot = -1;
+};
+
 // Most answers of a request.
 inline constexpr int32_t kChoicesMax = 64;
 
@@ -89,7 +95,12 @@ class Sequence {
   int64_t num_computed = 0;
   int64_t num_published = 0;  // blocks that the prefix cache knows
   bool resumed = false;
-  int32_t state_slot = -1;
+  int32_t state_slot = -1;           // of recurrent state; -1: none
+  int64_t state_tokens = 0;          // that the state has seen
+  std::vector<StateAt> step_states;  // that this step leaves in other slots, ascending
+  // Where others went another way than the prompts before them: worth a snapshot.
+  int64_t branch_tokens = 0;
+  std::optional<BlockHash> moving_state;  // the snapshot that the next one replaces
   absl::Time last_token = absl::InfiniteFuture();
   std::vector<int32_t> drafts;  // guesses of this step
   DraftLength draft_length;

@@ -136,7 +136,7 @@ TEST(LogProbsTest, EveryTokenHasItsOwn) {
   request.sampling.logprobs = 3;
   const GenerationEvent answer = engine.Ask(request);
   ASSERT_EQ(answer.logprobs.size(), 5u);
-  const double total = std::log(std::exp(10.0) + 256);  // the fake's row, two ids at -1e9
+  const double total = std::log(std::exp(10.0) + 255);  // the fake's row, three ids at -1e9
   for (size_t i = 0; i < 5; ++i) {
     EXPECT_NEAR(answer.logprobs[i].chosen, 10 - total, 1e-5);
     ASSERT_EQ(answer.logprobs[i].top_ids.size(), 3u);

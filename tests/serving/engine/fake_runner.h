@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <functional>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -20,6 +21,9 @@ struct FakeRunnerOptions {
   int64_t num_blocks = 64;
   int64_t block_tokens = 4;
   int64_t num_state_slots = 0;  // > 0: as a model with recurrent layers
+  bool draft_head = false;      // that guesses right whenever it has read every position
+  // The draft head's guess, instead of a right one.
+  std::function<int32_t(const std::vector<int32_t>& context)> wrong_guess;
   // The token that follows `context`. Default: a hash of it.
   std::function<int32_t(const std::vector<int32_t>& context)> next;
 };
@@ -55,6 +59,7 @@ class StepGate {
 
 inline constexpr int32_t kPoisonToken = 250;  // a chunk with it fails
 inline constexpr int32_t kThrowToken = 251;   // and with this one throws
+inline constexpr int32_t kNanToken = 252;     // the logits after it are NaN
 
 class FakeRunner final : public ModelRunner {
  public:
@@ -62,6 +67,7 @@ class FakeRunner final : public ModelRunner {
       : options_(std::move(options)),
         gate_(gate),
         cache_(options_.num_blocks * options_.block_tokens, -1),
+        draft_cache_(cache_.size(), -1),
         states_(options_.num_state_slots) {
     if (!options_.next) {
       options_.next = [](const std::vector<int32_t>& context) {
@@ -88,16 +94,44 @@ class FakeRunner final : public ModelRunner {
         if (chunk.token_ids[i] == kPoisonToken) return absl::InternalError("poison");
         if (chunk.token_ids[i] == kThrowToken) throw std::runtime_error("thrown poison");
         cache_.at(Slot(chunk, chunk.start + i)) = chunk.token_ids[i];
-        AdvanceState(chunk, i);
       }
+      AdvanceState(chunk);
       const int64_t end = chunk.start + static_cast<int64_t>(chunk.token_ids.size());
       for (int64_t e = end - chunk.num_logit_rows + 1; e <= end; ++e) {
-        AppendRow(Context(chunk, e), chunk.adapter, output.logits);
+        AppendRow(Context(chunk, e), options_.next, chunk.adapter, output.logits);
       }
-      if (chunk.wants_hidden) {
-        const std::vector<int32_t> context = Context(chunk, end);
+      for (int64_t e = end - chunk.num_hidden_rows + 1; e <= end; ++e) {
+        const std::vector<int32_t> context = Context(chunk, e);
         output.hidden.push_back(static_cast<float>(context.size()));
         output.hidden.push_back(static_cast<float>(options_.next(context)));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  bool has_draft_head() const override { return options_.draft_head; }
+  // Guesses from what it was shown of the sequence, and from nothing else.
+  absl::Status Draft(absl::Span<const RunnerDraft> drafts, RunnerOutput& output) override {
+    output.logits.clear();
+    output.hidden.clear();
+    for (const RunnerDraft& draft : drafts) {
+      const auto count = static_cast<int64_t>(draft.next_tokens.size());
+      if (draft.hidden.size() != draft.next_tokens.size() * 2) throw std::logic_error("hidden");
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t position = draft.start + i;
+        if (draft.hidden[2 * i] != static_cast<float>(position + 1)) {
+          throw std::logic_error("the hidden state is another position's");
+        }
+        draft_cache_.at(SlotOf(draft.block_table, position)) = draft.next_tokens[i];
+        if (count - i > draft.num_logit_rows) continue;
+        std::vector<int32_t> context = {cache_.at(SlotOf(draft.block_table, 0))};
+        for (int64_t p = 0; p <= position; ++p) {
+          context.push_back(draft_cache_.at(SlotOf(draft.block_table, p)));
+        }
+        AppendRow(context, options_.wrong_guess ? options_.wrong_guess : options_.next, -1,
+                  output.logits);
+        output.hidden.push_back(static_cast<float>(position + 2));
+        output.hidden.push_back(0);
       }
     }
     return absl::OkStatus();
@@ -120,38 +154,55 @@ class FakeRunner final : public ModelRunner {
   int64_t num_computed() const { return num_computed_; }
 
  private:
-  int64_t Slot(const RunnerChunk& chunk, int64_t position) const {
-    return int64_t{chunk.block_table.at(position / options_.block_tokens)} * options_.block_tokens +
+  int64_t SlotOf(absl::Span<const int32_t> block_table, int64_t position) const {
+    return int64_t{block_table.at(position / options_.block_tokens)} * options_.block_tokens +
            position % options_.block_tokens;
+  }
+  int64_t Slot(const RunnerChunk& chunk, int64_t position) const {
+    return SlotOf(chunk.block_table, position);
   }
 
   std::vector<int32_t> Context(const RunnerChunk& chunk, int64_t end) const {
-    if (options_.num_state_slots > 0 &&
-        end == static_cast<int64_t>(chunk.start) + static_cast<int64_t>(chunk.token_ids.size())) {
-      return states_.at(chunk.state_slot);  // what a recurrent layer would remember
+    if (options_.num_state_slots > 0) {  // what a recurrent layer would remember
+      const std::vector<int32_t>& state = states_.at(chunk.state_slot);
+      return {state.begin(), state.begin() + end};
     }
     std::vector<int32_t> context;
     for (int64_t p = 0; p < end; ++p) context.push_back(cache_.at(Slot(chunk, p)));
     return context;
   }
-  void AdvanceState(const RunnerChunk& chunk, size_t i) {
+  void AdvanceState(const RunnerChunk& chunk) {
     if (options_.num_state_slots == 0) return;
     std::vector<int32_t>& state = states_.at(chunk.state_slot);
-    if (chunk.start == 0 && i == 0) state.clear();
-    state.push_back(chunk.token_ids[i]);
+    if (chunk.start == 0) state.clear();
+    const auto num_tokens = static_cast<int64_t>(chunk.token_ids.size());
+    const auto num_snapshots = static_cast<int64_t>(chunk.state_snapshots.size());
+    for (int64_t i = 0; i < num_tokens; ++i) {
+      for (const RunnerCheckpoint& c : chunk.state_checkpoints) {
+        if (c.num_tokens == i) states_.at(c.slot) = state;
+      }
+      if (num_tokens - i <= num_snapshots) {
+        states_.at(chunk.state_snapshots[num_snapshots - (num_tokens - i)]) = state;
+      }
+      state.push_back(chunk.token_ids[i]);
+    }
   }
-  void AppendRow(const std::vector<int32_t>& context, int32_t adapter,
+  void AppendRow(const std::vector<int32_t>& context,
+                 const std::function<int32_t(const std::vector<int32_t>&)>& next, int32_t adapter,
                  std::vector<float>& logits) const {
     logits.resize(logits.size() + options_.vocab_size, 0.0f);
     float* const row = logits.data() + logits.size() - options_.vocab_size;
-    row[options_.next(context)] = 10.0f;
+    row[next(context)] = 10.0f;
     if (adapter >= 0) row['A' + adapter] = 20.0f;
-    for (int32_t id : {kPoisonToken, kThrowToken}) row[id] = -1e9f;  // never sampled
+    for (int32_t id : {kPoisonToken, kThrowToken, kNanToken}) row[id] = -1e9f;  // never sampled
+    if (!context.empty() && context.back() == kNanToken) {
+      std::fill_n(row, options_.vocab_size, std::numeric_limits<float>::quiet_NaN());
+    }
   }
 
   FakeRunnerOptions options_;
   StepGate* const gate_;
-  std::vector<int32_t> cache_;
+  std::vector<int32_t> cache_, draft_cache_;  // of the model and of its draft head
   std::vector<std::vector<int32_t>> states_;
   int32_t num_adapters_ = 0;
   int64_t num_computed_ = 0;

@@ -66,17 +66,6 @@ TEST(EnginePrefixCacheTest, OffMeansOff) {
   EXPECT_EQ(engine->stats().num_cached_blocks, 0);
 }
 
-TEST(EnginePrefixCacheTest, RecurrentModelsHaveNone) {
-  FakeRunnerOptions runner;
-  runner.num_state_slots = 4;
-  FakeEngine engine(SmallOptions(), runner);
-  const GenerationEvent first = engine.Ask(TextRequest(kLong, 5));
-  const GenerationEvent second = engine.Ask(TextRequest(kLong, 5));
-  EXPECT_EQ(second.usage.num_cached_prompt_tokens, 0);
-  EXPECT_EQ(second.token_ids, first.token_ids);
-  EXPECT_FALSE(engine->stats().has_prefix_cache);
-}
-
 class CacheFileTest : public ::testing::Test {
  protected:
   static FakeRunnerOptions SmallPool() {
