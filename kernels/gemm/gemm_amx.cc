@@ -1,60 +1,253 @@
-// The loop is in gemm_on_tiles.h, here is the hardware. Bottleneck: the matrix unit for many rows,
-// DRAM for few. Never run on hardware by its authors: machines without the unit prove the loop on
-// tiles in software (gemm_on_tiles_test.cc).
+// Idea: a tile of x (up to 16 rows x 64 bytes) meets the tiles of four panels (16 rows x 64 bytes
+// each, one KiB of w as it lies in memory) in four tiles of sums. Weights of a chunk of depth stay
+// in the first cache while all rows pass, so the unit is fed from there: five loads of 16 rows for
+// four products of 16 cycles. Every sum takes its products in order of k, whatever the shape of the
+// work around it. Source: Intel SDM, TDPBF16PS, TDPBSUD, LDTILECFG.
+//
+// Bottleneck: the matrix unit for many rows, DRAM for few. Never run on hardware by its authors:
+// tests run these instructions in an emulator (tests/testing/amx_emulator.h), and
+// benchmarks/kernels/amx_emulator_report counts them.
+#include "kernels/cpu/amx_tiles.h"
 #include "kernels/gemm/gemm_avx512_scale.h"
-#include "kernels/gemm/gemm_on_tiles.h"
+#include "kernels/gemm/gemm_int_groups.h"
+#include "kernels/gemm/gemm_int_scale.h"
+#include "kernels/gemm/gemm_tiling.h"
 #include "kernels/gemm/gemm_variants.h"
 
 namespace oneai::kernels {
 namespace {
 
-// Inline assembly instead of the compiler's macros: those paste the tile's number as text and so
-// cannot take it from a template argument. Operand order is AT&T's, destination last.
-struct HardwareTiles {
-  static void Configure(const TileConfig& config) {
-    __asm__ volatile("ldtilecfg %0" : : "m"(config));
-  }
-  static void Release() { __asm__ volatile("tilerelease" : :); }
+// Weights of a chunk: half of the first level (48 KiB), beside a row tile's x, its sums on their
+// way through memory and the lines of the next chunk that arrive meanwhile. With 32 KiB the weights
+// would be evicted before the next row tile reads them.
+constexpr int64_t kFirstLevelBytes = 24576;
+constexpr int64_t kCarryRowBytes = kBlockOutputs * int64_t{sizeof(float)};
 
-  template <int kTile>
-  static void Zero() {
-    __asm__ volatile("tilezero %%tmm%c0" : : "i"(kTile));
+// Tiles 0-3 are sums, 4 is x, 5 to 7 are w in turn.
+class TileUnit {
+ public:
+  ~TileUnit() {
+    if (key_ >= 0) AmxTiles::Release();
   }
-  template <int kTile>
-  static void Load(const void* from, int64_t stride) {
-    __asm__ volatile("tileloadd (%0,%1,1), %%tmm%c2"
-                     :
-                     : "r"(from), "r"(stride), "i"(kTile)
-                     : "memory");
+
+  // Shapes for `rows` rows of x with `x_bytes` bytes each. Configuring clears all tiles and takes
+  // some hundred cycles, so it is done when shapes change.
+  void Configure(int64_t rows, int64_t x_bytes) {
+    const int64_t key = rows * 128 + x_bytes;
+    if (key == key_) return;
+    key_ = key;
+    TileConfig config;
+    for (int tile = 0; tile < 8; ++tile) {
+      config.rows[tile] = static_cast<uint8_t>(tile < 5 ? rows : x_bytes / 4);
+      config.row_bytes[tile] = static_cast<uint16_t>(tile == 4 ? x_bytes : kLineBytes);
+    }
+    AmxTiles::Configure(config);
   }
-  template <int kTile>
-  static void Store(void* to, int64_t stride) {
-    __asm__ volatile("tilestored %%tmm%c2, (%0,%1,1)"
-                     :
-                     : "r"(to), "r"(stride), "i"(kTile)
-                     : "memory");
+
+  // Starts the sums of `kPanels` panels at zero, or at `from`.
+  template <int kPanels, typename T>
+  static void Begin(const T* from) {
+    if (from == nullptr) {
+      AmxTiles::Zero<0>();
+      if constexpr (kPanels == 4) {
+        AmxTiles::Zero<1>();
+        AmxTiles::Zero<2>();
+        AmxTiles::Zero<3>();
+      }
+      return;
+    }
+    AmxTiles::Load<0>(from, kCarryRowBytes);
+    if constexpr (kPanels == 4) {
+      AmxTiles::Load<1>(from + 16, kCarryRowBytes);
+      AmxTiles::Load<2>(from + 32, kCarryRowBytes);
+      AmxTiles::Load<3>(from + 48, kCarryRowBytes);
+    }
   }
-  // c += a b, operands in AT&T's order: b, a, c.
-  template <int kC, int kA, int kB>
-  static void MultiplyBf16() {
-    __asm__ volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
+
+  template <int kPanels, typename T>
+  static void End(T* to, int64_t row_bytes) {
+    AmxTiles::Store<0>(to, row_bytes);
+    if constexpr (kPanels == 4) {
+      AmxTiles::Store<1>(to + 16, row_bytes);
+      AmxTiles::Store<2>(to + 32, row_bytes);
+      AmxTiles::Store<3>(to + 48, row_bytes);
+    }
   }
-  template <int kC, int kA, int kB>
-  static void MultiplyInt8() {
-    __asm__ volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
+
+ private:
+  int64_t key_ = -1;
+};
+
+// Asks for this tile's share of the lines of `panels` tiles of w, `ahead` bytes on.
+void PrefetchShare(const std::byte* w, int64_t panels, int64_t tile_bytes, uint32_t lines,
+                   int64_t ahead) {
+  const int64_t num_lines = tile_bytes / kLineBytes;
+  for (; lines != 0; lines &= lines - 1) {
+    const int line = __builtin_ctz(lines);
+    if (line >= num_lines) return;
+    for (int64_t p = 0; p < panels; ++p) {
+      __builtin_prefetch(w + p * tile_bytes + line * kLineBytes + ahead);
+    }
   }
+}
+
+// Rows of the tiles for a last group of `rows` rows: those of the groups before it, because another
+// configuration costs more than rows that nobody reads. x may be read that far (KernelContext).
+int64_t TileRowsOf(const GemmTask& task, int64_t rows) {
+  static_assert(kRowGroup * kLineBytes <= KernelContext::kReadableBeyond);
+  return task.m > kRowGroup ? kRowGroup : rows;
+}
+
+// Outputs from the sums of weights with one group and no offsets, by way of no other memory; the
+// bits of Avx512Scale and StoreFromCarry.
+template <int kBits, int kPanels>
+void StoreScaled(const GemmTask& task, const TileWork& work, int64_t rows, const std::byte* group) {
+  const PackedLayout& layout = task.w->layout();
+  const int64_t lane = work.panel % PackedLayout::kBlockPanels;
+  __m512 scale[kPanels], bias[kPanels];
+  __mmask16 exists[kPanels];
+  for (int p = 0; p < kPanels; ++p) {
+    const std::byte* at = group + (lane + p) * layout.scale_bytes();
+    exists[p] = static_cast<__mmask16>((1u << PanelOutputs(task, work.panel + p)) - 1u);
+    scale[p] = layout.scale_form == ScaleForm::kFloat32
+                   ? _mm512_loadu_ps(at)
+                   : _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
+    const int64_t output = (work.panel + p) * PackedMatrix::kPanelOutputs;
+    bias[p] = task.bias == nullptr ? _mm512_setzero_ps()
+                                   : _mm512_maskz_loadu_ps(exists[p], task.bias + output);
+  }
+  float* y = task.y + work.row * task.y_stride + work.panel * PackedMatrix::kPanelOutputs;
+  for (int64_t r = 0; r < rows; ++r, y += task.y_stride) {
+    const __m512 x_scale = _mm512_set1_ps(task.codes.scales[work.row + r]);
+    // int8 codes are stored with + 128.
+    const __m512i shift = _mm512_set1_epi32(kBits == 8 ? 128 * task.codes.sums[work.row + r] : 0);
+    const int32_t* sums = work.group_carry + r * kBlockOutputs;
+    for (int p = 0; p < kPanels; ++p) {
+      const __m512i sum = _mm512_sub_epi32(_mm512_load_si512(sums + 16 * p), shift);
+      const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), x_scale);
+      __m512 out = _mm512_fmadd_ps(scaled, scale[p], _mm512_setzero_ps());
+      if (task.bias != nullptr) out = _mm512_add_ps(out, bias[p]);
+      _mm512_mask_storeu_ps(y + 16 * p, exists[p], out);
+    }
+  }
+}
+
+// bf16 weights.
+class Bf16OnTiles {
+ public:
+  static constexpr int64_t kRows = kRowGroup;
+  static constexpr int kPanels = 4;
+  static constexpr int64_t kChunkBytes = kFirstLevelBytes;
+
+  template <int kCount>
+  void Run(int64_t rows, const GemmTask& task, const TileWork& work) {
+    static_assert(kRowGroup == 16 && kDepthStep == 32 && PackedMatrix::kPanelOutputs == 16);
+    const int64_t tile_rows = TileRowsOf(task, rows);
+    unit_.Configure(tile_rows, kLineBytes);
+    const PairRows x_rows = LocatePairs(task, work.row);
+    const TileStream stream = StreamOf(task, work.panel);
+    const int32_t* x = x_rows.data + work.k_begin / kDepthStep * x_rows.step;
+    const std::byte* w = stream.data + work.k_begin / kDepthStep * stream.step;
+    unit_.Begin<kCount>(work.first ? nullptr : work.carry);
+    for (int64_t k = work.k_begin; k < work.k_end; k += kDepthStep) {
+      PrefetchShare(w, kCount, kTileBytes, work.prefetch_lines, work.ahead_bytes);
+      AmxTiles::Load<4>(x, kLineBytes);
+      AmxTiles::Load<5>(w, kLineBytes);
+      AmxTiles::MultiplyBf16<0, 4, 5>();
+      if constexpr (kCount == 4) {
+        AmxTiles::Load<6>(w + kTileBytes, kLineBytes);
+        AmxTiles::MultiplyBf16<1, 4, 6>();
+        AmxTiles::Load<7>(w + 2 * kTileBytes, kLineBytes);
+        AmxTiles::MultiplyBf16<2, 4, 7>();
+        AmxTiles::Load<5>(w + 3 * kTileBytes, kLineBytes);
+        AmxTiles::MultiplyBf16<3, 4, 5>();
+      }
+      x += x_rows.step;
+      w += stream.step;
+    }
+    const bool whole = PanelOutputs(task, work.panel + kCount - 1) == PackedMatrix::kPanelOutputs;
+    if (work.last && task.bias == nullptr && whole && rows == tile_rows) {
+      float* y = task.y + work.row * task.y_stride + work.panel * PackedMatrix::kPanelOutputs;
+      unit_.End<kCount>(y, task.y_stride * static_cast<int64_t>(sizeof(float)));
+      return;
+    }
+    unit_.End<kCount>(work.carry, kCarryRowBytes);
+    if (work.last) StoreFromCarry(task, work, rows, kCount);
+  }
+
+ private:
+  TileUnit unit_;
+};
+
+// int8 and int4 weights. int4 codes of a step are unpacked into bytes that stay in the first cache.
+template <int kBits>
+class IntOnTiles {
+ public:
+  static constexpr int64_t kRows = kRowGroup;
+  static constexpr int kPanels = 4;
+  static constexpr int64_t kChunkBytes = kFirstLevelBytes;
+
+  template <int kCount>
+  void Run(int64_t rows, const GemmTask& task, const TileWork& work) {
+    const PackedLayout& layout = task.w->layout();
+    const bool is_plain = layout.num_groups() == 1 && layout.offset_form == OffsetForm::kNone;
+    unit_.Configure(TileRowsOf(task, rows), layout.tile_k);
+    ForEachGroup(
+        task, work,
+        [&](const GroupPiece& piece) {
+          Accumulate<kCount>(piece, layout.tile_k, layout.tile_bytes());
+        },
+        [&](int64_t group, const std::byte* group_data) {
+          if (is_plain) return StoreScaled<kBits, kCount>(task, work, rows, group_data);
+          Avx512Scale::Run(task, work, rows, kCount, group, group_data);
+        });
+    if (work.last && !is_plain) StoreFromCarry(task, work, rows, kCount);
+  }
+
+ private:
+  template <int kCount>
+  void Accumulate(const GroupPiece& piece, int64_t tile_k, int64_t tile_bytes) {
+    unit_.Begin<kCount>(piece.continues ? piece.sums : nullptr);
+    const std::byte* w = piece.w;
+    for (int64_t k = piece.k; k < piece.k_end; k += tile_k, w += piece.w_step) {
+      PrefetchShare(w, kCount, tile_bytes, piece.prefetch_lines, piece.ahead_bytes);
+      AmxTiles::Load<4>(piece.CodesAt(k), kCodeStep);
+      AmxTiles::Load<5>(Bytes(w, tile_bytes, 0), kLineBytes);
+      AmxTiles::MultiplyInt8<0, 4, 5>();
+      if constexpr (kCount == 4) {
+        AmxTiles::Load<6>(Bytes(w, tile_bytes, 1), kLineBytes);
+        AmxTiles::MultiplyInt8<1, 4, 6>();
+        AmxTiles::Load<7>(Bytes(w, tile_bytes, 2), kLineBytes);
+        AmxTiles::MultiplyInt8<2, 4, 7>();
+        AmxTiles::Load<5>(Bytes(w, tile_bytes, 3), kLineBytes);
+        AmxTiles::MultiplyInt8<3, 4, 5>();
+      }
+    }
+    unit_.End<kCount>(piece.sums, kCarryRowBytes);
+  }
+
+  // The tile of panel `panel` as bytes.
+  const std::byte* Bytes(const std::byte* w, int64_t tile_bytes, int panel) {
+    const std::byte* from = w + panel * tile_bytes;
+    if constexpr (kBits == 8) return from;
+    std::byte* to = unpacked_[panel];
+    for (int64_t line = 0; line < tile_bytes; line += kLineBytes) {
+      for (int64_t i = 0; i < kLineBytes; ++i) {
+        to[2 * line + i] = from[line + i] & std::byte{0x0f};
+        to[2 * line + kLineBytes + i] = from[line + i] >> 4;
+      }
+    }
+    return to;
+  }
+
+  TileUnit unit_;
+  alignas(64) std::byte unpacked_[kBits == 4 ? 4 : 1][kTileBytes];
 };
 
 }  // namespace
 
-void GemmAmxBf16(const GemmTask& task) { TileLoop<Bf16OnTiles<HardwareTiles>>(task).Run(); }
-
-void GemmAmxInt8(const GemmTask& task) {
-  TileLoop<IntOnTiles<HardwareTiles, Avx512Scale, 8>>(task).Run();
-}
-
-void GemmAmxInt4(const GemmTask& task) {
-  TileLoop<IntOnTiles<HardwareTiles, Avx512Scale, 4>>(task).Run();
-}
+void GemmAmxBf16(const GemmTask& task) { TileLoop<Bf16OnTiles>(task).Run(); }
+void GemmAmxInt8(const GemmTask& task) { TileLoop<IntOnTiles<8>>(task).Run(); }
+void GemmAmxInt4(const GemmTask& task) { TileLoop<IntOnTiles<4>>(task).Run(); }
 
 }  // namespace oneai::kernels

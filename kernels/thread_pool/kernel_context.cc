@@ -19,7 +19,7 @@ std::byte* KernelContext::Scratch(size_t bytes) {
   if (bytes > scratch_bytes_) {
     const size_t grown = std::max(bytes, scratch_bytes_ * 2);
     scratch_.reset();
-    scratch_.reset(static_cast<std::byte*>(::operator new[](grown, kAlignment)));
+    scratch_.reset(static_cast<std::byte*>(::operator new[](grown + kReadableBeyond, kAlignment)));
     scratch_bytes_ = grown;
   }
   return scratch_.get();

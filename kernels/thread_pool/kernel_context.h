@@ -17,6 +17,9 @@ class KernelContext {
 
   ThreadPool& threads() { return threads_; }
 
+  // Bytes behind what Scratch() was asked for that may be read too, for units that load whole tiles.
+  static constexpr size_t kReadableBeyond = 1024;
+
   // Returns at least `bytes` bytes, aligned to 64, contents undefined, valid until the next call.
   // Grows and never shrinks, so that a steady workload stops allocating after its first step.
   std::byte* Scratch(size_t bytes);

@@ -1,0 +1,214 @@
+// What AMX products would cost on Sapphire Rapids, from the instructions that the emulator sees and
+// a model of the core: no measurement, and said so in the output.
+//
+//   kernels_amx_emulator_report
+//
+// One block of 64 outputs per shape runs under the emulator, the rest repeats it. Every tile load
+// and store walks a model of the first two cache levels. Cycles are the largest of
+//
+//   unit     TDP*: 16 (one per row of A on newer revisions; 16 is the worse case)
+//   loads    TILELOADD: 8 from the first level (16 lines, 2 ports)
+//   stores   TILESTORED: 16
+//   L2       1.33 per line that moves between the levels (48 bytes a cycle)
+//   L3       6 per line that misses the second level (about 10 bytes a cycle and core)
+//   DRAM     weights once, at half of 28 GB/s per core
+//
+// plus what nothing overlaps: 150 per LDTILECFG, 60 per TILESTORED group whose sums AVX-512 reads
+// back, and that pass. Sources: Intel 64 Optimization Reference Manual, chapter 20 (AMX); rates of
+// memory: the machine of the project's bars (3.27 GHz: 6.7 TFLOP/s on 2 cores, 28 GB/s).
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "kernels/gemm/gemm.h"
+#include "kernels/gemm/gemm_variants.h"
+#include "tests/testing/amx_emulator.h"
+
+namespace oneai::kernels {
+namespace {
+
+using ::oneai::testing::AmxEvent;
+using ::oneai::testing::AmxOp;
+
+constexpr double kGhz = 3.27;
+constexpr double kDramBytesPerCycle = 14 / kGhz;  // 28 GB/s on 2 threads
+
+// Least recently used lines of `kSets` sets.
+template <int kSets, int kWays>
+class CacheModel {
+ public:
+  // True if `line` was there. It is now.
+  bool Touch(uint64_t line) {
+    std::array<uint64_t, kWays>& ways = sets_[line % kSets];
+    int at = 0;
+    while (at < kWays - 1 && ways[at] != line) ++at;
+    const bool hit = ways[at] == line;
+    for (; at > 0; --at) ways[at] = ways[at - 1];
+    ways[0] = line;
+    return hit;
+  }
+
+ private:
+  std::vector<std::array<uint64_t, kWays>> sets_ = std::vector<std::array<uint64_t, kWays>>(kSets);
+};
+
+// Follows the instructions of one thread.
+class Follower {
+ public:
+  Follower(const std::byte* weights, int64_t bytes)
+      : weights_begin_(reinterpret_cast<uintptr_t>(weights)), weights_end_(weights_begin_ + bytes) {
+    oneai::testing::SetAmxObserverOfThread(
+        {[](void* self, const AmxEvent& event) { static_cast<Follower*>(self)->See(event); },
+         this});
+  }
+  ~Follower() { oneai::testing::SetAmxObserverOfThread({nullptr, nullptr}); }
+
+  // Forgets the counts, not the caches.
+  void Restart() {
+    oneai::testing::AmxCountsOfThread() = {};
+    l1_misses = l2_misses = weight_lines = 0;
+  }
+
+  double l1_misses = 0;
+  double l2_misses = 0;     // of x and sums
+  double weight_lines = 0;  // misses of weights, which come from DRAM ahead of their use
+
+ private:
+  void See(const AmxEvent& event) {
+    if (event.op != AmxOp::kTileloadd && event.op != AmxOp::kTilestored) return;
+    for (int r = 0; r < event.rows; ++r) {
+      const uintptr_t address = event.address + r * event.stride;
+      const uintptr_t last = (address + event.row_bytes - 1) / 64;
+      for (uintptr_t line = address / 64; line <= last; ++line) SeeLine(line);
+    }
+  }
+  void SeeLine(uintptr_t line) {
+    const bool is_weight = line * 64 >= weights_begin_ && line * 64 < weights_end_;
+    if (l1_.Touch(line)) return;
+    ++l1_misses;
+    if (l2_.Touch(line)) return;
+    is_weight ? ++weight_lines : ++l2_misses;
+  }
+
+  CacheModel<64, 12> l1_;    // 48 KiB
+  CacheModel<2048, 16> l2_;  // 2 MiB
+  const uintptr_t weights_begin_, weights_end_;
+};
+
+struct Shape {
+  const char* name;
+  int64_t n, k;
+};
+constexpr Shape kShapes[] = {
+    {"qkv", 4096, 1024}, {"o", 1024, 2048}, {"gate_up", 6144, 1024}, {"down", 1024, 3072}};
+
+struct Estimate {
+  double cycles = 0, unit = 0, dram = 0;  // of all outputs, on one core
+};
+
+PackedMatrix MakeWeights(WeightFormat format, int64_t n, int64_t k, KernelContext& ctx) {
+  if (format == WeightFormat::kBFloat16) {
+    const std::vector<float> w(n * k, 0.5f);
+    const MatrixView view{w.data(), Dtype::kFloat32, n, k, k};
+    return *PackedMatrix::Pack({&view, 1}, Dtype::kBFloat16, ctx);
+  }
+  const int64_t group = format == WeightFormat::kInt8 ? k : 32;
+  const std::vector<int8_t> codes(n * k, 3);
+  const std::vector<float> scales(n * (k / group), 0.5f);
+  const QuantizedMatrixView view{.codes = codes.data(),
+                                 .scales = scales.data(),
+                                 .n = n,
+                                 .k = k,
+                                 .group_size = group,
+                                 .bits = format == WeightFormat::kInt8 ? 8 : 4};
+  return *PackedMatrix::PackQuantized({&view, 1}, ctx);
+}
+
+Estimate Run(WeightFormat format, const Shape& shape, int64_t m, KernelContext& ctx) {
+  // Two blocks, after another that leaves x where all later ones find it.
+  constexpr int64_t kBlock = PackedLayout::kBlockPanels * PackedLayout::kPanelOutputs;
+  const PackedMatrix w = MakeWeights(format, 2 * kBlock, shape.k, ctx);
+  const std::vector<float> x(m * shape.k, 1.0f);
+  std::vector<float> y(m * shape.n);
+  GemmArgs args{.x = x.data(), .x_stride = shape.k, .y = y.data(), .y_stride = shape.n, .m = m};
+  const PackedMatrix before = MakeWeights(format, kBlock, shape.k, ctx);
+  Follower follower(w.data(), w.bytes());
+  args.w = &before;
+  GemmWith(GemmVariants(format).back(), args, ctx);
+  follower.Restart();
+  args.w = &w;
+  GemmWith(GemmVariants(format).back(), args, ctx);
+  const auto& counts = oneai::testing::AmxCountsOfThread();
+  const double products = static_cast<double>(counts[AmxOp::kTdpbf16ps] + counts[AmxOp::kTdpbsud]);
+  const double loads = static_cast<double>(counts[AmxOp::kTileloadd]);
+  const double stores = static_cast<double>(counts[AmxOp::kTilestored]);
+  const double configs = static_cast<double>(counts[AmxOp::kLdtilecfg]);
+  // AVX-512 reads sums back once per group and 16 x 64 outputs: 4 tiles of 16 rows, 7 instructions
+  // a line at 4 a cycle, behind the last product (52) and its stores.
+  const double groups = format == WeightFormat::kInt4 ? shape.k / 32.0 : 1.0;
+  const double row_tiles = static_cast<double>((m + 15) / 16);
+  const double rows = static_cast<double>(m);
+  const double read_back =
+      format == WeightFormat::kBFloat16 ? 0 : 2 * groups * (row_tiles * 60 + rows * 4 * 7.0 / 4);
+  // Unpacking int4: a mask, a shift, a load and two stores per line of codes, 2 stores a cycle at
+  // best, once per product.
+  const double unpack = format == WeightFormat::kInt4 ? products * 8 * 2 : 0;
+  const double unit = products * 16;
+  const double moves = loads * 8;
+  const double l2 = follower.l1_misses * 1.33;
+  const double l3 = follower.l2_misses * 6;
+  const double dram = static_cast<double>(w.bytes()) / kDramBytesPerCycle;
+  double cycles = unit;
+  for (const double bound : {moves, stores * 16, l2, l3, unpack, dram}) {
+    cycles = std::max(cycles, bound);
+  }
+  cycles += configs * 150 + read_back;
+  std::printf(
+      "%-8s m %4ld  TDP %7.0f  loads/TDP %.2f  stores/TDP %.2f  configs %2.0f | of TDP time: "
+      "loads %3.0f%% stores %3.0f%% L2 %3.0f%% L3 %3.0f%% DRAM %4.0f%% read-back %3.0f%% | "
+      "weights read %.2fx\n",
+      shape.name, static_cast<long>(m), products, loads / products, stores / products, configs,
+      100 * moves / unit, 100 * stores * 16 / unit, 100 * l2 / unit, 100 * l3 / unit,
+      100 * dram / unit, 100 * read_back / unit,
+      follower.weight_lines * 64 / static_cast<double>(w.bytes()));
+  const double times = static_cast<double>(shape.n) / (2 * kBlock);
+  return {cycles * times, unit * times, dram * times};
+}
+
+int Main() {
+  if (GetCpuInfo().features.amx_bf16) {
+    std::printf("this processor has AMX: measure with kernels_gemm_bench instead\n");
+    return 1;
+  }
+  oneai::testing::InstallAmxEmulator(oneai::testing::AbortOnAmxFault);
+  std::printf("emulator: a model of Sapphire Rapids, not a measurement\n");
+  KernelContext ctx(1);
+  double bf16_prefill = 0;
+  for (const WeightFormat format :
+       {WeightFormat::kBFloat16, WeightFormat::kInt8, WeightFormat::kInt4}) {
+    std::printf("\n%s\n", std::string(FormatName(format)).c_str());
+    for (const int64_t m : {512, 16, 1}) {
+      Estimate layer;
+      for (const Shape& shape : kShapes) {
+        const Estimate e = Run(format, shape, m, ctx);
+        layer.cycles += e.cycles;
+        layer.unit += e.unit;
+        layer.dram += e.dram;
+      }
+      if (m == 512 && format == WeightFormat::kBFloat16) bf16_prefill = layer.cycles;
+      std::printf(
+          "Qwen3-0.6B layer, m %ld: %.0f%% of the unit's peak, %.0f%% of DRAM, %.2fx bf16's "
+          "speed at m 512\n",
+          static_cast<long>(m), 100 * layer.unit / layer.cycles, 100 * layer.dram / layer.cycles,
+          m == 512 ? bf16_prefill / layer.cycles : 0.0);
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace oneai::kernels
+
+int main() { return oneai::kernels::Main(); }

@@ -1,7 +1,0 @@
-#include "tests/kernels/attention/emulated_tiles.h"
-
-namespace oneai::kernels {
-
-absl::Span<const Variant<AttentionFn>> EmulatedAttentionVariants() { return {}; }
-
-}  // namespace oneai::kernels
