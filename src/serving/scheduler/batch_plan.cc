@@ -33,6 +33,7 @@ class Planner {
     PlanRunning();
     // A step that took blocks away has none to hand out.
     if (plan_.preempted.empty()) Admit();
+    budget_ += kept_;  // guesses of decodes may have it
     for (Slot& slot : slots_) {
       if (slot.evicted || slot.num_chunk == 0) continue;
       GiveDrafts(slot);
@@ -69,9 +70,22 @@ class Planner {
       return std::tuple(a.Want() > 1, a.sequence->arrival) <
              std::tuple(b.Want() > 1, b.sequence->arrival);
     });
+    bool decodes = false;
     for (Slot& slot : slots_) {
-      if (!slot.evicted && !slot.sequence->paused) GiveChunk(slot);
+      if (slot.evicted || slot.sequence->paused) continue;
+      if (slot.Want() > 1 && decodes) KeepForDecodes();
+      GiveChunk(slot);
+      decodes |= slot.Want() == 1 && slot.num_chunk == 1;
     }
+    if (decodes) KeepForDecodes();
+  }
+
+  // Once there is a decode, prompts get no more than their share, so that its reader does not wait.
+  void KeepForDecodes() {
+    const int64_t most = limits_.max_prompt_tokens_beside_decodes;
+    if (most <= 0 || kept_ > 0 || budget_ <= most) return;
+    kept_ = budget_ - most;
+    budget_ = most;
   }
 
   // Plans the largest chunk that budget and free blocks allow, and evicts only if not even one
@@ -228,6 +242,7 @@ class Planner {
   int64_t num_free_;
   int64_t num_free_states_;
   int64_t budget_;
+  int64_t kept_ = 0;  // of the budget, from prompts
   std::vector<int64_t> service_;
   std::vector<Slot> slots_;
   std::vector<const SequenceView*> waiting_;

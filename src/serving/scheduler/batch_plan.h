@@ -66,6 +66,8 @@ struct BatchLimits {
   int64_t max_running_sequences = 0;
   // A request that waits for so long is next whatever its tenant, priority or deadline.
   absl::Duration starvation_bound = absl::InfiniteDuration();
+  // Of max_batch_tokens, for prompts in a step that also decodes; 0: all that decodes leave.
+  int64_t max_prompt_tokens_beside_decodes = 0;
 };
 
 struct PlannedChunk {
@@ -85,6 +87,7 @@ struct BatchPlan {
 
 // Guarantees, given that the pool can hold any one sequence at its greatest length and that there
 // are at least max_running_sequences states:
+// - beside a decode, prompts get at most max_prompt_tokens_beside_decodes tokens in all;
 // - the chunks hold at most max_batch_tokens tokens, drafts included, and their blocks fit the pool
 //   once `expired` and `preempted` are released and the cached blocks of `admitted` are taken;
 // - the states that `admitted` and the drafts need are free then, too;

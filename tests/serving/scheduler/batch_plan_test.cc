@@ -50,6 +50,31 @@ TEST(PlanBatchTest, DecodesComeBeforePromptChunks) {
   EXPECT_EQ(Chunks(plan), (std::map<int64_t, int64_t>{{0, 8}, {1, 1}, {2, 1}}));
 }
 
+TEST(PlanBatchTest, PromptsBesideADecodeGetTheirShareAndNoMore) {
+  BatchLimits limits{32, 8};
+  limits.max_prompt_tokens_beside_decodes = 6;
+  SchedulerView view = View(100);
+  view.running = {Running(0, 100, 8), Running(1, 9, 8), Running(2, 5, 4)};
+  view.waiting = {Waiting(3, 50)};
+  EXPECT_EQ(Chunks(PlanBatch(view, limits)), (std::map<int64_t, int64_t>{{0, 6}, {1, 1}, {2, 1}}));
+  view.running[0].num_tokens = 12;  // its last four; the next prompt begins with what is left
+  EXPECT_EQ(Chunks(PlanBatch(view, limits)),
+            (std::map<int64_t, int64_t>{{0, 4}, {1, 1}, {2, 1}, {3, 2}}));
+  view.running = {Running(0, 100, 8)};  // nobody decodes
+  EXPECT_EQ(Chunks(PlanBatch(view, limits)), (std::map<int64_t, int64_t>{{0, 32}}));
+}
+
+TEST(PlanBatchTest, GuessesOfDecodesUseWhatPromptsMayNot) {
+  BatchLimits limits{32, 8};
+  limits.max_prompt_tokens_beside_decodes = 6;
+  SchedulerView view = View(100);
+  view.running = {Running(0, 100, 8), Running(1, 9, 8)};
+  view.running[1].num_drafts_max = 4;
+  const BatchPlan plan = PlanBatch(view, limits);
+  ASSERT_EQ(plan.chunks.size(), 2u);
+  EXPECT_EQ(plan.chunks[0].num_drafts, 4);
+}
+
 TEST(PlanBatchTest, LongPromptIsCutToTheBudget) {
   SchedulerView view = View(100);
   view.waiting = {Waiting(0, 100)};
