@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <numeric>
 
@@ -43,26 +44,41 @@ class Lanes {
       : awq_(quantization.method == QuantizationMethod::kAwq),
         bits_(quantization.bits),
         per_word_(32 / quantization.bits),
-        mask_((1u << quantization.bits) - 1) {}
+        mask_((1u << quantization.bits) - 1),
+        zero_increment_(static_cast<uint32_t>(quantization.zero_point_bias) *
+                        (quantization.bits == 4 ? 0x11111111u : 0x01010101u)),
+        symmetric_zero_(quantization.symmetric ? 1 << (quantization.bits - 1) : -8) {}
 
   int64_t per_word() const { return per_word_; }
-  // Element `n` of a row of words along n.
-  int AlongOutputs(const TensorView& words, int64_t row, int64_t row_words, int64_t n) const {
-    const int64_t lane = awq_ ? kAwqLane[n % 8] : n % per_word_;
-    return static_cast<int>(Word(words, row * row_words + n / per_word_) >> (lane * bits_) & mask_);
+  // Zero point of output `n` in group `group`. Original GPTQ files hold words from which 1 in each
+  // lane was subtracted as one number: where a zero point is 0 its lane has borrowed from the next,
+  // so a word is restored as one number, too, as GPTQModel does. Symmetric weights have the middle
+  // code, whichever way it was stored and labelled; fast kernels do not read it at all.
+  int ZeroPoint(const TensorView& words, int64_t group, int64_t row_words, int64_t n) const {
+    const uint32_t word = Word(words, group * row_words + n / per_word_) + zero_increment_;
+    const int zero = static_cast<int>(word >> (LaneOf(n) * bits_) & mask_);
+    return std::abs(zero - symmetric_zero_) <= 1 ? symmetric_zero_ : zero;
   }
   // Code of input k and output n.
   int Code(const TensorView& words, int64_t num_outputs, int64_t k, int64_t n) const {
-    if (awq_) return AlongOutputs(words, k, num_outputs / per_word_, n);
+    if (awq_)
+      return static_cast<int>(Word(words, k * (num_outputs / per_word_) + n / per_word_) >>
+                                  (LaneOf(n) * bits_) &
+                              mask_);
     return static_cast<int>(
         Word(words, k / per_word_ * num_outputs + n) >> (k % per_word_ * bits_) & mask_);
   }
 
  private:
+  // Position within its word of an output, where words lie along outputs.
+  int64_t LaneOf(int64_t n) const { return awq_ ? kAwqLane[n % 8] : n % per_word_; }
+
   const bool awq_;
   const int bits_;
   const int64_t per_word_;
   const uint32_t mask_;
+  const uint32_t zero_increment_;
+  const int symmetric_zero_;  // far from any zero point when the weights are not symmetric
 };
 
 // Order of the inputs by group, from g_idx; empty when they are in order already.
@@ -112,9 +128,7 @@ absl::Status UnpackScales(const Quantization& quantization, const PackedParts& p
       if (!std::isfinite(scale))
         return Bad(weight,
                    absl::StrCat("scales[", group, "][", first + n, "] is not a finite number"));
-      // Original GPTQ files hold zero - 1 and read 15 back as 16, which is why gptq_v2 came.
-      const int stored = lanes.AlongOutputs(*parts.zeros, group, row_words, first + n);
-      const int zero = stored + quantization.zero_point_bias;
+      const int zero = lanes.ZeroPoint(*parts.zeros, group, row_words, first + n);
       out.scales[n * num_groups + group] = scale;
       const float offset = scale * static_cast<float>(shift - zero);
       out.offsets[n * num_groups + group] = offset;

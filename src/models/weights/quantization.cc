@@ -46,6 +46,7 @@ absl::Status ReadGptq(const JsonObject& at, Quantization& out) {
   if (format != "gptq" && format != "gptq_v2")
     return Unsupported(at, "checkpoint_format", format, "gptq, gptq_v2");
   out.zero_point_bias = format == "gptq" ? 1 : 0;
+  ASSIGN_OR_RETURN(out.symmetric, at.BoolOr("sym", false));
   if (const Json* dynamic = at.Find("dynamic"); dynamic != nullptr && !dynamic->empty())
     return Unsupported(at, "dynamic", "settings per module", "one setting for all");
   return absl::OkStatus();

@@ -23,6 +23,10 @@ struct Quantization {
   int64_t group_size = -1;  // inputs that share a scale; -1: all of them
   // What is added to a stored zero point: 1 in the original GPTQ files, 0 in "gptq_v2" and AWQ.
   int zero_point_bias = 0;
+  // kGptq: every zero point is the middle code. Files exist (Qwen3.5-27B-GPTQ-Int4, by
+  // vllm-project/vllm#38966) whose zero points are stored in the other way than their
+  // checkpoint_format says, which this makes harmless.
+  bool symmetric = false;
   int64_t tile_rows = 0, tile_columns = 0;  // kFloat8: weights that share a scale
   // Modules whose weights stay as they were; "lm_head" stands for any "...lm_head".
   std::vector<std::string> plain_modules;
