@@ -7,6 +7,7 @@
 #include "models/gguf/block_decode.h"
 #include "models/gguf/gguf_config.h"
 #include "models/gguf/gguf_file.h"
+#include "models/gguf/gguf_layout.h"
 #include "models/gguf/gguf_tokenizer.h"
 #include "models/tokenizer/tokenizer.h"
 #include "tests/fuzz/fuzz_target.h"
@@ -28,9 +29,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                         absl::MakeSpan(row))
         .ok();
   }
-  (void)ConfigFromGguf(*header, absl::string_view(reinterpret_cast<const char*>(data), size),
-                       "fuzz")
-      .ok();
+  if (const auto config = ConfigFromGguf(*header, bytes, "fuzz"); config.ok()) {
+    const GgufLayout layout = LayoutOf(*config);
+    for (const GgufTensor& tensor : header->tensors) {
+      const auto parts = HfTensorsOf(layout, tensor.name, tensor.shape);
+      if (!parts.ok()) continue;
+      for (const HfTensor& part : *parts) (void)PlaceOf(layout, part.name, part.shape).ok();
+    }
+  }
   if (auto tokenizer = TokenizerFromGguf(*header, "fuzz"); tokenizer.ok())
     if (auto index = Tokenizer::Create(std::move(tokenizer->spec)); index.ok())
       (void)(*index)->Encode("a <|x|> lowest 123\n", SpecialTokens::kParse);
@@ -78,8 +84,30 @@ FuzzSeeds MakeFuzzSeeds() {
   settings.chat_template = "{{ x }}";
   settings.eos_token = "<|x|>";
   (void)PutGgufTokenizer(spec, settings, config, metadata).ok();
+  const Json hybrid = {{"model_type", "qwen3_5_text"},
+                       {"num_hidden_layers", 2},
+                       {"hidden_size", 8},
+                       {"intermediate_size", 16},
+                       {"vocab_size", 6},
+                       {"num_attention_heads", 2},
+                       {"head_dim", 4},
+                       {"max_position_embeddings", 64},
+                       {"linear_num_key_heads", 1},
+                       {"linear_num_value_heads", 2},
+                       {"linear_key_head_dim", 2},
+                       {"linear_value_head_dim", 2},
+                       {"linear_conv_kernel_dim", 4}};
+  GgufMetadata hybrid_metadata;
+  hybrid_metadata.PutText("general.architecture", "qwen35");
+  (void)PutGgufConfig(hybrid, "config.json", 1, hybrid_metadata).ok();
+  const std::vector<GgufTensorSpec> hybrid_tensors = {
+      {"token_embd.weight", {6, 8}, BlockType::kF32},
+      {"blk.0.attn_qkv.weight", {8, 8}, BlockType::kF32},
+      {"blk.0.ssm_a", {2}, BlockType::kF32},
+      {"blk.2.nextn.enorm.weight", {8}, BlockType::kF32}};
   FuzzSeeds seeds;
-  seeds.inputs = {Written(metadata, {{"token_embd.weight", {6, 8}, BlockType::kF32}}),
+  seeds.inputs = {Written(hybrid_metadata, hybrid_tensors),
+                  Written(metadata, {{"token_embd.weight", {6, 8}, BlockType::kF32}}),
                   Written(GgufMetadata(), {{"a", {32}, BlockType::kQ5_1},
                                            {"b", {2, 256}, BlockType::kQ4_K},
                                            {"c", {256}, BlockType::kQ6_K},

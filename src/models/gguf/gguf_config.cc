@@ -1,13 +1,12 @@
 #include "models/gguf/gguf_config.h"
 
-#include <algorithm>
-#include <set>
+#include <cstring>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "models/gguf/gguf_names.h"
+#include "models/gguf/rope_factors.h"
 
 namespace oneai::models {
 namespace {
@@ -21,6 +20,9 @@ constexpr ClassNames kClasses[] = {{"qwen2", "Qwen2ForCausalLM"},
                                    {"qwen2_moe", "Qwen2MoeForCausalLM"},
                                    {"qwen3", "Qwen3ForCausalLM"},
                                    {"qwen3_moe", "Qwen3MoeForCausalLM"},
+                                   {"qwen3_next", "Qwen3NextForCausalLM"},
+                                   {"qwen3_5_text", "Qwen3_5ForCausalLM"},
+                                   {"qwen3_5_moe_text", "Qwen3_5MoeForCausalLM"},
                                    {"llama", "LlamaForCausalLM"}};
 
 const GgufTensor* FindTensor(const GgufHeader& header, absl::string_view name) {
@@ -55,7 +57,12 @@ class ArchitectureKeys {
     auto value = header_.Text(Full(key));
     return value.ok() ? value : Annotate(value.status(), file_);
   }
+  absl::StatusOr<const GgufIntegers*> Integers(absl::string_view key) const {
+    auto values = header_.Integers(Full(key));
+    return values.ok() ? values : Annotate(values.status(), file_);
+  }
   std::string Full(absl::string_view key) const { return absl::StrCat(architecture_, ".", key); }
+  bool hybrid() const { return IsHybridArchitecture(architecture_); }
 
  private:
   const GgufHeader& header_;
@@ -65,7 +72,8 @@ class ArchitectureKeys {
 
 absl::Status ReadSizes(const ArchitectureKeys& keys, const GgufHeader& header,
                        absl::string_view file, Json& config) {
-  ASSIGN_OR_RETURN(config["num_hidden_layers"], keys.Needed("block_count", 1 << 14));
+  ASSIGN_OR_RETURN(const int64_t blocks, keys.Needed("block_count", 1 << 14));
+  config["num_hidden_layers"] = blocks;
   ASSIGN_OR_RETURN(config["max_position_embeddings"], keys.Needed("context_length", kPositionsMax));
   ASSIGN_OR_RETURN(const int64_t hidden, keys.Needed("embedding_length"));
   config["hidden_size"] = hidden;
@@ -83,10 +91,14 @@ absl::Status ReadSizes(const ArchitectureKeys& keys, const GgufHeader& header,
                                                  " numbers a head are not supported"));
   config["head_dim"] = key_length.value_or(hidden / heads);
   ASSIGN_OR_RETURN(const std::optional<int64_t> rotary, keys.Integer("rope.dimension_count"));
-  if (rotary && config["head_dim"] != *rotary)
-    return absl::UnimplementedError(
-        absl::StrCat(file, ": ", keys.Full("rope.dimension_count"), " ", *rotary,
-                     " is not the head's size; partial rotary embeddings are not read from GGUF"));
+  if (keys.hybrid() && rotary) {
+    config["partial_rotary_factor"] =
+        static_cast<double>(*rotary) / static_cast<double>(config["head_dim"].get<int64_t>());
+  } else if (rotary && config["head_dim"] != *rotary) {
+    return absl::UnimplementedError(absl::StrCat(
+        file, ": ", keys.Full("rope.dimension_count"), " ", *rotary,
+        " is not the head's size; partial rotary embeddings are read in hybrids only"));
+  }
   ASSIGN_OR_RETURN(const std::optional<double> eps, keys.Real("attention.layer_norm_rms_epsilon"));
   if (!eps)
     return absl::InvalidArgumentError(absl::StrCat(
@@ -102,17 +114,45 @@ absl::Status ReadSizes(const ArchitectureKeys& keys, const GgufHeader& header,
   return absl::OkStatus();
 }
 
+// The four numbers behind llama 3.1's divisors of rotary frequencies.
+absl::Status ReadRopeFactors(const GgufTensor& tensor, absl::string_view bytes,
+                             absl::string_view file, Json& config) {
+  auto refuse = [&](absl::string_view why) {
+    return absl::UnimplementedError(absl::StrCat(file, ": tensor '", kRopeFactorsName, "': ", why));
+  };
+  const int64_t half = config["head_dim"].get<int64_t>() / 2;
+  if (config["model_type"] != "llama") return refuse("is supported in llama only");
+  if (tensor.type != BlockType::kF32 || tensor.shape != std::vector<int64_t>{half})
+    return refuse(absl::StrCat("is supported as ", half, " numbers of type F32 only"));
+  if (tensor.begin + tensor.bytes > static_cast<int64_t>(bytes.size()))
+    return absl::InvalidArgumentError(
+        absl::StrCat(file, ": tensor '", kRopeFactorsName, "' is cut off"));
+  std::vector<float> factors(half);
+  std::memcpy(factors.data(), bytes.data() + tensor.begin, tensor.bytes);
+  const auto scaling = Llama3ScalingOf(factors, config["rope_theta"].get<double>());
+  if (!scaling) return refuse("its numbers are not those of a scaling of type llama3");
+  config["rope_scaling"] = {
+      {"rope_type", "llama3"},
+      {"factor", scaling->factor},
+      {"low_freq_factor", scaling->low_frequency_factor},
+      {"high_freq_factor", scaling->high_frequency_factor},
+      {"original_max_position_embeddings", static_cast<int64_t>(scaling->original_positions)}};
+  return absl::OkStatus();
+}
+
 absl::Status ReadRope(const ArchitectureKeys& keys, const GgufHeader& header,
-                      absl::string_view file, Json& config) {
+                      absl::string_view bytes, absl::string_view file, Json& config) {
   ASSIGN_OR_RETURN(const std::optional<double> theta, keys.Real("rope.freq_base"));
   config["rope_theta"] = theta.value_or(10000.0);
-  if (FindTensor(header, "rope_freqs.weight") != nullptr)
-    return absl::UnimplementedError(
-        absl::StrCat(file,
-                     ": tensor 'rope_freqs.weight': scaling each rotary frequency by itself "
-                     "(llama 3.1) is not supported"));
   ASSIGN_OR_RETURN(const std::optional<absl::string_view> type, keys.Text("rope.scaling.type"));
-  if (!type || *type == "none") return absl::OkStatus();
+  const bool scaled = type && *type != "none";
+  const GgufTensor* factors = FindTensor(header, kRopeFactorsName);
+  if (factors != nullptr && scaled)
+    return absl::UnimplementedError(absl::StrCat(file, ": tensor '", kRopeFactorsName, "' beside ",
+                                                 keys.Full("rope.scaling.type"), " '", *type,
+                                                 "' is not supported"));
+  if (factors != nullptr) return ReadRopeFactors(*factors, bytes, file, config);
+  if (!scaled) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::optional<double> factor, keys.Real("rope.scaling.factor"));
   ASSIGN_OR_RETURN(const std::optional<int64_t> original,
                    keys.Integer("rope.scaling.original_context_length", 1, kPositionsMax));
@@ -123,14 +163,64 @@ absl::Status ReadRope(const ArchitectureKeys& keys, const GgufHeader& header,
   return absl::OkStatus();
 }
 
+// Which layers are of linear attention, and their sizes.
+absl::Status ReadHybrid(const ArchitectureKeys& keys, absl::string_view file, Json& config) {
+  const int64_t blocks = config["num_hidden_layers"].get<int64_t>();
+  ASSIGN_OR_RETURN(const std::optional<int64_t> drafts,
+                   keys.Integer("nextn_predict_layers", 0, blocks - 1));
+  if (drafts.value_or(0) > 1)
+    return absl::UnimplementedError(absl::StrCat(file, ": ", keys.Full("nextn_predict_layers"), " ",
+                                                 *drafts, ": one draft layer is supported"));
+  const int64_t layers = blocks - drafts.value_or(0);
+  config["num_hidden_layers"] = layers;
+  config["mtp_num_hidden_layers"] = drafts.value_or(0);
+  ASSIGN_OR_RETURN(const GgufIntegers* recurrent, keys.Integers("attention.recurrent_layers"));
+  if (recurrent != nullptr) {
+    if (static_cast<int64_t>(recurrent->size()) < layers)
+      return absl::InvalidArgumentError(absl::StrCat(file, ": ",
+                                                     keys.Full("attention.recurrent_layers"),
+                                                     " has fewer entries than there are layers"));
+    Json names = Json::array();
+    for (int64_t i = 0; i < layers; ++i)
+      names.push_back((*recurrent)[i] != 0 ? "linear_attention" : "full_attention");
+    config["layer_types"] = std::move(names);
+  } else {
+    ASSIGN_OR_RETURN(const std::optional<int64_t> interval,
+                     keys.Integer("full_attention_interval", 1, 1 << 14));
+    config["full_attention_interval"] = interval.value_or(4);
+  }
+  ASSIGN_OR_RETURN(const int64_t key_heads, keys.Needed("ssm.group_count", 1 << 14));
+  ASSIGN_OR_RETURN(const int64_t value_heads, keys.Needed("ssm.time_step_rank", 1 << 14));
+  ASSIGN_OR_RETURN(const int64_t value_width, keys.Needed("ssm.inner_size"));
+  if (value_heads % key_heads != 0 || value_width % value_heads != 0)
+    return absl::InvalidArgumentError(
+        absl::StrCat(file, ": ", keys.Full("ssm.*"), ": ", key_heads, " key heads, ", value_heads,
+                     " value heads and ", value_width, " values do not divide each other"));
+  config["linear_num_key_heads"] = key_heads;
+  config["linear_num_value_heads"] = value_heads;
+  config["linear_value_head_dim"] = value_width / value_heads;
+  ASSIGN_OR_RETURN(config["linear_key_head_dim"], keys.Needed("ssm.state_size", 1 << 16));
+  ASSIGN_OR_RETURN(config["linear_conv_kernel_dim"], keys.Needed("ssm.conv_kernel", 64));
+  // How text beside images is counted; text alone does not need it, other programs do.
+  ASSIGN_OR_RETURN(const GgufIntegers* sections, keys.Integers("rope.dimension_sections"));
+  if (sections == nullptr || sections->size() < 3) return absl::OkStatus();
+  Json& rope = config[config.contains("rope_scaling") ? "rope_scaling" : "rope_parameters"];
+  if (rope.is_null()) rope = {{"rope_type", "default"}, {"rope_theta", config["rope_theta"]}};
+  rope["mrope_interleaved"] = true;
+  rope["mrope_section"] = {(*sections)[0], (*sections)[1], (*sections)[2]};
+  return absl::OkStatus();
+}
+
 absl::Status ReadExperts(const ArchitectureKeys& keys, absl::string_view model_type, Json& config) {
   ASSIGN_OR_RETURN(const std::optional<int64_t> experts, keys.Integer("expert_count", 0));
   const bool qwen2 = model_type == "qwen2_moe";
-  if (!qwen2 && model_type != "qwen3_moe") {
+  const bool shared = qwen2 || model_type == "qwen3_next" || model_type == "qwen3_5_moe_text";
+  if (!shared && model_type != "qwen3_moe") {
     ASSIGN_OR_RETURN(config["intermediate_size"], keys.Needed("feed_forward_length"));
     if (experts.value_or(0) > 0)
-      return absl::UnimplementedError(absl::StrCat(
-          keys.Full("expert_count"), ": experts are supported in qwen2moe and qwen3moe only"));
+      return absl::UnimplementedError(absl::StrCat(keys.Full("expert_count"),
+                                                   ": experts are not supported in this "
+                                                   "architecture"));
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(config["num_experts"], keys.Needed("expert_count", 1 << 14));
@@ -142,7 +232,7 @@ absl::Status ReadExperts(const ArchitectureKeys& keys, absl::string_view model_t
   config["decoder_sparse_step"] = 1;
   config["mlp_only_layers"] = Json::array();
   config["norm_topk_prob"] = !qwen2;  // llama.cpp fixes it by architecture
-  if (qwen2) {
+  if (shared) {
     ASSIGN_OR_RETURN(config["shared_expert_intermediate_size"],
                      keys.Needed("expert_shared_feed_forward_length"));
   }
@@ -173,7 +263,8 @@ const char* DTypeOf(const GgufHeader& header) {
 
 }  // namespace
 
-absl::StatusOr<Json> ConfigFromGguf(const GgufHeader& header, absl::string_view file) {
+absl::StatusOr<Json> ConfigFromGguf(const GgufHeader& header, absl::string_view bytes,
+                                    absl::string_view file) {
   const auto architecture = header.Text("general.architecture");
   if (!architecture.ok()) return Annotate(architecture.status(), file);
   if (!*architecture)
@@ -190,7 +281,8 @@ absl::StatusOr<Json> ConfigFromGguf(const GgufHeader& header, absl::string_view 
   for (const ClassNames& names : kClasses)
     if (names.model_type == *model_type) config["architectures"] = {names.class_name};
   RETURN_IF_ERROR(ReadSizes(keys, header, file, config));
-  RETURN_IF_ERROR(ReadRope(keys, header, file, config));
+  RETURN_IF_ERROR(ReadRope(keys, header, bytes, file, config));
+  if (keys.hybrid()) RETURN_IF_ERROR(ReadHybrid(keys, file, config));
   RETURN_IF_ERROR(Annotate(ReadExperts(keys, *model_type, config), file));
   if (*model_type == "qwen3" || *model_type == "qwen3_moe" || *model_type == "llama")
     config["attention_bias"] = FindTensor(header, "blk.0.attn_q.bias") != nullptr;
@@ -198,107 +290,8 @@ absl::StatusOr<Json> ConfigFromGguf(const GgufHeader& header, absl::string_view 
   return config;
 }
 
-namespace {
-
-// Settings of config.json that change the mathematics and that GGUF has no word for.
-absl::Status RefuseUnsayable(const JsonObject& root, absl::string_view model_type) {
-  auto refuse = [&](absl::string_view key, absl::string_view why) {
-    return absl::UnimplementedError(
-        absl::StrCat(root.what(), ": ", key, ": ", why, "; this model cannot be written as GGUF"));
-  };
-  ASSIGN_OR_RETURN(const bool slides, root.BoolOr("use_sliding_window", false));
-  if (slides && model_type != "llama")
-    return refuse("use_sliding_window", "llama.cpp reads these models without a window");
-  ASSIGN_OR_RETURN(const bool bias, root.BoolOr("attention_bias", false));
-  if (bias && model_type != "llama")
-    return refuse("attention_bias", "GGUF's architecture has no such tensors");
-  ASSIGN_OR_RETURN(const std::vector<std::string> classes, root.StringListOr("architectures", {}));
-  for (const std::string& name : classes)
-    if (!absl::StrContains(name, "ForCausalLM") && !absl::EndsWith(name, "Model"))
-      return refuse("architectures", absl::StrCat(name, " has another head"));
-  ASSIGN_OR_RETURN(const int64_t step, root.IntOr("decoder_sparse_step", 1));
-  const Json* dense_layers = root.Find("mlp_only_layers");
-  if (step != 1 || (dense_layers != nullptr && !dense_layers->empty()))
-    return refuse("mlp_only_layers", "layers without experts among those with");
-  if (root.Has("norm_topk_prob") && absl::EndsWith(model_type, "_moe")) {
-    ASSIGN_OR_RETURN(const bool normalised, root.BoolOr("norm_topk_prob", false));
-    if (normalised != (model_type == "qwen3_moe"))
-      return refuse("norm_topk_prob", "llama.cpp fixes it by architecture");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status PutRope(const JsonObject& root, const std::string& prefix, GgufMetadata& metadata) {
-  ASSIGN_OR_RETURN(double theta, root.DoubleOr("rope_theta", 10000.0));
-  const char* key = root.Has("rope_parameters") ? "rope_parameters" : "rope_scaling";
-  if (root.Has(key)) {
-    ASSIGN_OR_RETURN(const JsonObject scaling, root.Object(key));
-    ASSIGN_OR_RETURN(theta, scaling.DoubleOr("rope_theta", theta));
-    ASSIGN_OR_RETURN(const std::string type,
-                     scaling.StringOr(scaling.Has("rope_type") ? "rope_type" : "type", "default"));
-    if (type == "yarn") {
-      ASSIGN_OR_RETURN(const double factor, scaling.Double("factor"));
-      ASSIGN_OR_RETURN(const int64_t positions, root.IntOr("max_position_embeddings", 32768));
-      ASSIGN_OR_RETURN(const int64_t original, scaling.IntOr("original_max_position_embeddings",
-                                                             positions, {1, UINT32_MAX}));
-      metadata.PutText(prefix + "rope.scaling.type", "yarn");
-      metadata.PutF32(prefix + "rope.scaling.factor", static_cast<float>(factor));
-      metadata.PutU32(prefix + "rope.scaling.original_context_length",
-                      static_cast<uint32_t>(original));
-    } else if (type != "default") {
-      return absl::UnimplementedError(absl::StrCat(root.what(), ": ", key, ": '", type,
-                                                   "' cannot be written as GGUF; yarn can"));
-    }
-  }
-  metadata.PutF32(prefix + "rope.freq_base", static_cast<float>(theta));
-  return absl::OkStatus();
-}
-
-}  // namespace
-
-absl::Status PutGgufConfig(const Json& config, absl::string_view what, GgufMetadata& metadata) {
-  ASSIGN_OR_RETURN(const JsonObject root, JsonObject::From(config, what));
-  ASSIGN_OR_RETURN(const std::string model_type, root.String("model_type"));
-  const std::optional<std::string> architecture = GgufArchitecture(model_type);
-  if (!architecture)
-    return absl::UnimplementedError(absl::StrCat(what, ": model_type '", model_type,
-                                                 "' cannot be written as GGUF; those of ",
-                                                 KnownGgufArchitectures(), " can"));
-  RETURN_IF_ERROR(RefuseUnsayable(root, model_type));
-  const std::string prefix = *architecture + ".";
-  constexpr IntRange kRange = {1, kExtentMax};
-  auto put = [&](const char* key, absl::string_view name) -> absl::Status {
-    ASSIGN_OR_RETURN(const int64_t value, root.Int(key, {0, UINT32_MAX}));
-    metadata.PutU32(prefix + std::string(name), static_cast<uint32_t>(value));
-    return absl::OkStatus();
-  };
-  RETURN_IF_ERROR(put("num_hidden_layers", "block_count"));
-  RETURN_IF_ERROR(put("max_position_embeddings", "context_length"));
-  RETURN_IF_ERROR(put("hidden_size", "embedding_length"));
-  RETURN_IF_ERROR(put("intermediate_size", "feed_forward_length"));
-  RETURN_IF_ERROR(put("vocab_size", "vocab_size"));
-  ASSIGN_OR_RETURN(const int64_t hidden, root.Int("hidden_size", kRange));
-  ASSIGN_OR_RETURN(const int64_t heads, root.Int("num_attention_heads", kRange));
-  ASSIGN_OR_RETURN(const int64_t kv_heads, root.IntOr("num_key_value_heads", heads, kRange));
-  const bool qwen3 = absl::StartsWith(model_type, "qwen3");
-  ASSIGN_OR_RETURN(const int64_t head_dim,
-                   root.IntOr("head_dim", qwen3 ? 128 : hidden / heads, kRange));
-  ASSIGN_OR_RETURN(const double eps, root.DoubleOr("rms_norm_eps", 1e-6));
-  metadata.PutU32(prefix + "attention.head_count", static_cast<uint32_t>(heads));
-  metadata.PutU32(prefix + "attention.head_count_kv", static_cast<uint32_t>(kv_heads));
-  metadata.PutU32(prefix + "attention.key_length", static_cast<uint32_t>(head_dim));
-  metadata.PutU32(prefix + "attention.value_length", static_cast<uint32_t>(head_dim));
-  metadata.PutU32(prefix + "rope.dimension_count", static_cast<uint32_t>(head_dim));
-  metadata.PutF32(prefix + "attention.layer_norm_rms_epsilon", static_cast<float>(eps));
-  RETURN_IF_ERROR(PutRope(root, prefix, metadata));
-  if (absl::EndsWith(model_type, "_moe")) {
-    RETURN_IF_ERROR(put("num_experts", "expert_count"));
-    RETURN_IF_ERROR(put("num_experts_per_tok", "expert_used_count"));
-    RETURN_IF_ERROR(put("moe_intermediate_size", "expert_feed_forward_length"));
-    if (model_type == "qwen2_moe")
-      RETURN_IF_ERROR(put("shared_expert_intermediate_size", "expert_shared_feed_forward_length"));
-  }
-  return absl::OkStatus();
+absl::StatusOr<Json> ConfigFromGguf(const GgufFile& file) {
+  return ConfigFromGguf(file.header, file.mapping->text(), file.path);
 }
 
 }  // namespace oneai::models

@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "absl/strings/numbers.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
@@ -14,11 +14,18 @@ struct Pair {
   absl::string_view gguf, hf;
 };
 
-constexpr std::array<Pair, 5> kArchitectures = {{{"qwen2", "qwen2"},
-                                                 {"qwen2moe", "qwen2_moe"},
-                                                 {"qwen3", "qwen3"},
-                                                 {"qwen3moe", "qwen3_moe"},
-                                                 {"llama", "llama"}}};
+// The first of an architecture is the model type that it is read as.
+constexpr std::array<Pair, 10> kArchitectures = {{{"qwen2", "qwen2"},
+                                                  {"qwen2moe", "qwen2_moe"},
+                                                  {"qwen3", "qwen3"},
+                                                  {"qwen3moe", "qwen3_moe"},
+                                                  {"qwen3next", "qwen3_next"},
+                                                  {"qwen35", "qwen3_5_text"},
+                                                  {"qwen35moe", "qwen3_5_moe_text"},
+                                                  {"llama", "llama"},
+                                                  {"qwen35", "qwen3_5"},
+                                                  {"qwen35moe", "qwen3_5_moe"}}};
+constexpr size_t kNumNamed = 8;  // those that KnownGgufArchitectures lists
 
 constexpr std::array<Pair, 3> kOutside = {
     {{"token_embd", "model.embed_tokens"}, {"output_norm", "model.norm"}, {"output", "lm_head"}}};
@@ -41,10 +48,34 @@ constexpr std::array<Pair, 16> kInLayer = {{{"attn_norm", "input_layernorm"},
                                             {"ffn_up_shexp", "mlp.shared_expert.up_proj"},
                                             {"ffn_down_shexp", "mlp.shared_expert.down_proj"}}};
 
+// The same in hybrids, before the names above.
+constexpr std::array<Pair, 9> kInHybridLayer = {
+    {{"post_attention_norm", "post_attention_layernorm"},
+     {"attn_qkv", "linear_attn.in_proj_qkv"},
+     {"attn_gate", "linear_attn.in_proj_z"},
+     {"ssm_ba", "linear_attn.in_proj_ba"},
+     {"ssm_beta", "linear_attn.in_proj_b"},
+     {"ssm_alpha", "linear_attn.in_proj_a"},
+     {"ssm_conv1d", "linear_attn.conv1d"},
+     {"ssm_norm", "linear_attn.norm"},
+     {"ssm_out", "linear_attn.out_proj"}}};
+// Whole names, for those whose endings differ.
+constexpr std::array<Pair, 3> kWholeInHybridLayer = {
+    {{"ssm_a", "linear_attn.A_log"},
+     {"ssm_dt.bias", "linear_attn.dt_bias"},
+     {"ssm_in.weight", "linear_attn.in_proj_qkvz.weight"}}};  // of files made before 2026
+// Behind "blk.<num_layers>." and "mtp.".
+constexpr std::array<Pair, 4> kInDraftHead = {
+    {{"nextn.eh_proj.weight", "fc.weight"},
+     {"nextn.enorm.weight", "pre_fc_norm_embedding.weight"},
+     {"nextn.hnorm.weight", "pre_fc_norm_hidden.weight"},
+     {"nextn.shared_head_norm.weight", "norm.weight"}}};
+
 constexpr std::array<Pair, 3> kExperts = {
     {{"ffn_gate_exps", "gate_proj"}, {"ffn_up_exps", "up_proj"}, {"ffn_down_exps", "down_proj"}}};
 
 constexpr absl::string_view kHfLayers = "model.layers.", kGgufLayers = "blk.";
+constexpr absl::string_view kHfDraftHead = "mtp.", kHfDraftLayers = "mtp.layers.";
 constexpr absl::string_view kHfExperts = "mlp.experts.";
 
 // Splits "<number>.<rest>". Numbers are written without leading zeros and below 10^6.
@@ -80,6 +111,23 @@ absl::string_view Find(const std::array<Pair, N>& table, absl::string_view wante
   return "";
 }
 
+// Name of a layer's tensor, from the tables above, without the layer's prefix. Empty: unknown.
+std::string Translate(absl::string_view name, bool hybrid, absl::string_view Pair::*from,
+                      absl::string_view Pair::*to) {
+  if (hybrid) {
+    const absl::string_view whole = Find(kWholeInHybridLayer, name, from, to);
+    if (!whole.empty()) return std::string(whole);
+  }
+  absl::string_view kind;
+  if (!TakeKind(name, kind)) return "";
+  absl::string_view found;
+  if (hybrid) found = Find(kInHybridLayer, name, from, to);
+  if (found.empty()) found = Find(kInLayer, name, from, to);
+  // What the hybrids call by another name they do not call by this one.
+  if (hybrid && (found == "ffn_norm" || name == "ffn_norm")) return "";
+  return found.empty() ? "" : absl::StrCat(found, kind);
+}
+
 }  // namespace
 
 std::optional<std::string> HfModelType(absl::string_view architecture) {
@@ -93,44 +141,67 @@ std::optional<std::string> GgufArchitecture(absl::string_view model_type) {
 }
 
 std::string KnownGgufArchitectures() {
-  return absl::StrJoin(kArchitectures, ", ",
+  return absl::StrJoin(kArchitectures.begin(), kArchitectures.begin() + kNumNamed, ", ",
                        [](std::string* out, const Pair& pair) { absl::StrAppend(out, pair.gguf); });
 }
 
-std::optional<HfName> ToHfName(absl::string_view name) {
-  absl::string_view kind;
-  if (!TakeKind(name, kind)) return std::nullopt;
+bool IsHybridArchitecture(absl::string_view architecture) {
+  return architecture == "qwen3next" || absl::StartsWith(architecture, "qwen35");
+}
+
+std::optional<HfName> ToHfName(absl::string_view name, const GgufNaming& naming) {
   if (!absl::ConsumePrefix(&name, kGgufLayers)) {
+    absl::string_view kind;
+    if (!TakeKind(name, kind)) return std::nullopt;
     const absl::string_view found = Find(kOutside, name, &Pair::gguf, &Pair::hf);
     if (found.empty()) return std::nullopt;
     return HfName{absl::StrCat(found, kind)};
   }
   int64_t layer = 0;
   if (!TakeNumber(name, layer)) return std::nullopt;
-  if (const absl::string_view found = Find(kInLayer, name, &Pair::gguf, &Pair::hf); !found.empty())
-    return HfName{absl::StrCat(kHfLayers, layer, ".", found, kind)};
+  const bool draft = naming.hybrid && layer >= naming.num_layers;
+  if (draft) {
+    if (layer > naming.num_layers) return std::nullopt;
+    const absl::string_view found = Find(kInDraftHead, name, &Pair::gguf, &Pair::hf);
+    if (!found.empty()) return HfName{absl::StrCat(kHfDraftHead, found)};
+  }
+  const std::string prefix =
+      draft ? absl::StrCat(kHfDraftLayers, "0.") : absl::StrCat(kHfLayers, layer, ".");
+  const std::string found = Translate(name, naming.hybrid, &Pair::gguf, &Pair::hf);
+  if (!found.empty()) return HfName{absl::StrCat(prefix, found)};
+  if (!absl::ConsumeSuffix(&name, ".weight")) return std::nullopt;
   const absl::string_view stack = Find(kExperts, name, &Pair::gguf, &Pair::hf);
-  if (stack.empty() || kind != ".weight") return std::nullopt;
-  return HfName{absl::StrCat(kHfLayers, layer, ".", kHfExperts, "*.", stack, kind), true};
+  if (stack.empty()) return std::nullopt;
+  return HfName{absl::StrCat(prefix, kHfExperts, "*.", stack, ".weight"), true};
 }
 
-std::optional<GgufName> ToGgufName(absl::string_view name) {
-  absl::string_view kind;
-  if (!TakeKind(name, kind)) return std::nullopt;
+std::optional<GgufName> ToGgufName(absl::string_view name, const GgufNaming& naming) {
   int64_t layer = 0;
-  if (!absl::ConsumePrefix(&name, kHfLayers)) {
+  if (naming.hybrid && absl::ConsumePrefix(&name, kHfDraftLayers)) {
+    if (!TakeNumber(name, layer) || layer != 0) return std::nullopt;
+    layer = naming.num_layers;
+  } else if (naming.hybrid && absl::ConsumePrefix(&name, kHfDraftHead)) {
+    const absl::string_view found = Find(kInDraftHead, name, &Pair::hf, &Pair::gguf);
+    if (found.empty()) return std::nullopt;
+    return GgufName{absl::StrCat(kGgufLayers, naming.num_layers, ".", found)};
+  } else if (!absl::ConsumePrefix(&name, kHfLayers)) {
+    absl::string_view kind;
+    if (!TakeKind(name, kind)) return std::nullopt;
     const absl::string_view found = Find(kOutside, name, &Pair::hf, &Pair::gguf);
     if (found.empty()) return std::nullopt;
     return GgufName{absl::StrCat(found, kind)};
+  } else if (!TakeNumber(name, layer)) {
+    return std::nullopt;
   }
-  if (!TakeNumber(name, layer)) return std::nullopt;
-  if (const absl::string_view found = Find(kInLayer, name, &Pair::hf, &Pair::gguf); !found.empty())
-    return GgufName{absl::StrCat(kGgufLayers, layer, ".", found, kind)};
+  const std::string prefix = absl::StrCat(kGgufLayers, layer, ".");
+  const std::string found = Translate(name, naming.hybrid, &Pair::hf, &Pair::gguf);
+  if (!found.empty()) return GgufName{absl::StrCat(prefix, found)};
   int64_t expert = 0;
   if (!absl::ConsumePrefix(&name, kHfExperts) || !TakeNumber(name, expert)) return std::nullopt;
+  if (!absl::ConsumeSuffix(&name, ".weight")) return std::nullopt;
   const absl::string_view stack = Find(kExperts, name, &Pair::hf, &Pair::gguf);
-  if (stack.empty() || kind != ".weight") return std::nullopt;
-  return GgufName{absl::StrCat(kGgufLayers, layer, ".", stack, kind), expert};
+  if (stack.empty()) return std::nullopt;
+  return GgufName{absl::StrCat(prefix, stack, ".weight"), expert};
 }
 
 }  // namespace oneai::models

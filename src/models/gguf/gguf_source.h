@@ -1,7 +1,8 @@
 // File: models/gguf/gguf_source.h
 //
-// A GGUF file as a WeightSource: tensors under their Hugging Face names, stacks of experts taken
-// apart, llama's rows back in order.
+// A GGUF file as a WeightSource: tensors under their Hugging Face names and in that order, as
+// gguf_layout.h describes. One that is put together from several stored ones of different types has
+// codes of the finest groups and the most bits among them, without loss.
 #pragma once
 
 #include <memory>
@@ -13,7 +14,8 @@
 namespace oneai::models {
 
 // Unimplemented: an architecture that is not read. InvalidArgument, naming the tensor: one that
-// belongs to no part of the architecture, or has more dims than its part.
+// belongs to no part of the architecture, has more dims than its part, or is missing beside another
+// part of the same tensor.
 absl::StatusOr<std::shared_ptr<const WeightSource>> OpenGgufSource(
     std::shared_ptr<const GgufFile> file);
 

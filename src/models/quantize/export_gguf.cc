@@ -1,15 +1,17 @@
 // Any source -> a GGUF file.
 #include <algorithm>
 #include <map>
+#include <memory>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "models/gguf/block_encode.h"
 #include "models/gguf/gguf_config.h"
-#include "models/gguf/gguf_names.h"
+#include "models/gguf/gguf_layout.h"
 #include "models/gguf/gguf_tokenizer.h"
 #include "models/gguf/gguf_writer.h"
+#include "models/gguf/rope_factors.h"
 #include "models/quantize/export.h"
 #include "models/quantize/export_progress.h"
 #include "models/quantize/parallel_rows.h"
@@ -20,11 +22,20 @@
 namespace oneai::models {
 namespace {
 
-// A tensor of the file and what it is made of: one weight, or the experts of a stack in order.
+constexpr int64_t kElementsAtOnce = 4 << 20;
+
+// Rows of a weight that become rows of a tensor of the file.
+struct PlannedRun {
+  const WeightInfo* info = nullptr;
+  std::shared_ptr<const TensorPlace> place;
+  int64_t row = 0, stored_row = 0, num_rows = 0;
+};
+
+// A tensor of the file and what it is made of: rows of weights, or numbers that no weight has.
 struct PlannedTensor {
   GgufTensorSpec spec;
-  std::map<int64_t, const WeightInfo*> sources;  // by expert; -1: no stack
-  int64_t llama_head_dim = 0;
+  std::vector<PlannedRun> runs;  // by stored row, once the plan is whole
+  std::vector<float> values;
 };
 
 struct Plan {
@@ -56,10 +67,13 @@ bool FillsBlocks(BlockType type, int64_t row_elements) {
   return row_elements % TraitsOf(type).elements == 0;
 }
 
-// The type of tensor `name`. The output matrix decides every token, so it gets a finer one.
+// The type of tensor `name`. The output matrix decides every token, so it gets a finer one;
+// llama.cpp wants routers and convolutions in F32.
 BlockType ChooseType(absl::string_view name, const std::vector<int64_t>& shape, BlockType type,
                      bool is_output) {
-  if (shape.size() < 2 || absl::StrContains(name, "ffn_gate_inp")) return BlockType::kF32;
+  if (shape.size() < 2 || absl::StrContains(name, "ffn_gate_inp") ||
+      absl::StrContains(name, "ssm_conv1d"))
+    return BlockType::kF32;
   const int64_t row = shape.back();
   if (is_output && type == BlockType::kQ4_K && FillsBlocks(BlockType::kQ6_K, row))
     return BlockType::kQ6_K;
@@ -69,101 +83,153 @@ BlockType ChooseType(absl::string_view name, const std::vector<int64_t>& shape, 
   return FillsBlocks(BlockType::kQ8_0, row) ? BlockType::kQ8_0 : BlockType::kF16;
 }
 
-// Files of a bare model lack the prefix.
-std::string FullName(const std::string& name) {
-  return absl::StartsWith(name, "layers.") || absl::StartsWith(name, "embed_tokens.") ||
-                 name == "norm.weight"
-             ? absl::StrCat("model.", name)
-             : name;
+// The name in a file of the language model alone, with the prefix that files of a bare model lack.
+std::string FullName(absl::string_view name) {
+  constexpr absl::string_view kVisionText = "model.language_model.";
+  if (absl::StartsWith(name, kVisionText))
+    return absl::StrCat("model.", name.substr(kVisionText.size()));
+  const bool bare = absl::StartsWith(name, "layers.") || absl::StartsWith(name, "embed_tokens.") ||
+                    name == "norm.weight";
+  return absl::StrCat(bare ? "model." : "", name);
 }
 
-absl::Status CheckStacks(const WeightSource& source, const Plan& plan) {
-  for (const PlannedTensor& tensor : plan.tensors) {
-    const auto& sources = tensor.sources;
-    if (sources.begin()->first < 0
-            ? sources.size() != 1
-            : sources.rbegin()->first + 1 != static_cast<int64_t>(sources.size()))
+// Sorts the runs of each tensor and checks that they tile it.
+absl::Status CheckRuns(const WeightSource& source, Plan& plan) {
+  for (PlannedTensor& tensor : plan.tensors) {
+    if (!tensor.values.empty()) continue;
+    std::sort(tensor.runs.begin(), tensor.runs.end(),
+              [](const PlannedRun& a, const PlannedRun& b) { return a.stored_row < b.stored_row; });
+    int64_t num_rows = 1, next = 0;
+    for (size_t i = 0; i + 1 < tensor.spec.shape.size(); ++i) num_rows *= tensor.spec.shape[i];
+    for (const PlannedRun& run : tensor.runs) {
+      if (run.stored_row < next)
+        return absl::InvalidArgumentError(
+            absl::StrCat(source.source(), ": tensor '", run.info->name, "' is there twice"));
+      if (run.stored_row > next) break;
+      next += run.num_rows;
+    }
+    if (next != num_rows)
       return absl::InvalidArgumentError(absl::StrCat(
-          source.source(), ": the experts that make up '", tensor.spec.name, "' are not complete"));
-    for (const auto& [expert, info] : sources)
-      if (info->shape != sources.begin()->second->shape)
-        return absl::InvalidArgumentError(absl::StrCat(source.source(), ": tensor '", info->name,
-                                                       "': its shape differs from the others'"));
+          source.source(), ": the weights that make up '", tensor.spec.name, "' are not complete"));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<Plan> MakePlan(const WeightSource& source, const Json& config, BlockType type) {
+// Assigns the rows of every weight to tensors of the file.
+absl::StatusOr<Plan> PlanRows(const WeightSource& source, const Json& config) {
   Plan plan;
   std::map<std::string, size_t> index;
-  const bool tied = config.value("tie_word_embeddings", false);
-  const bool llama = config.value("model_type", "") == "llama";
-  const int64_t heads = config.value("num_attention_heads", int64_t{1});
-  const int64_t llama_head_dim =
-      llama ? config.value("head_dim", config.value("hidden_size", int64_t{0}) / heads) : 0;
+  const GgufLayout layout = LayoutOf(config);
+  int64_t num_vision = 0;
   for (const WeightInfo& info : source.weights()) {
     if (absl::EndsWith(info.name, "rotary_emb.inv_freq")) continue;
-    if (tied && info.name == "lm_head.weight") continue;
-    const std::optional<GgufName> name = ToGgufName(FullName(info.name));
-    if (!name)
+    if (config.value("tie_word_embeddings", false) && info.name == "lm_head.weight") continue;
+    if (layout.naming.hybrid && absl::StartsWith(info.name, "model.visual.")) {
+      ++num_vision;
+      continue;
+    }
+    auto found = PlaceOf(layout, FullName(info.name), info.shape);
+    if (!found.ok()) return Annotate(found.status(), source.source());
+    if (!*found)
       return absl::UnimplementedError(absl::StrCat(source.source(), ": tensor '", info.name,
                                                    "' has no name in GGUF that is written"));
-    const auto [at, added] = index.emplace(name->name, plan.tensors.size());
-    if (added) plan.tensors.push_back({{name->name, info.shape, type}, {}, 0});
-    PlannedTensor& tensor = plan.tensors[at->second];
-    if (!tensor.sources.emplace(name->expert, &info).second)
-      return absl::InvalidArgumentError(
-          absl::StrCat(source.source(), ": tensor '", info.name, "' is there twice"));
-    if (llama &&
-        (absl::StrContains(name->name, ".attn_q.") || absl::StrContains(name->name, ".attn_k.")))
-      tensor.llama_head_dim = llama_head_dim;
+    const auto place = std::make_shared<const TensorPlace>(**std::move(found));
+    for (const RowRun& run : place->runs) {
+      const auto [at, added] = index.emplace(run.stored, plan.tensors.size());
+      if (added) plan.tensors.push_back({{run.stored, run.stored_shape}, {}, {}});
+      PlannedTensor& tensor = plan.tensors[at->second];
+      if (tensor.spec.shape != run.stored_shape)
+        return absl::InvalidArgumentError(absl::StrCat(source.source(), ": tensor '", info.name,
+                                                       "': its shape differs from the others'"));
+      tensor.runs.push_back({&info, place, run.row, run.stored_row, run.num_rows});
+    }
   }
-  RETURN_IF_ERROR(CheckStacks(source, plan));
+  if (num_vision > 0)
+    plan.kept.push_back(absl::StrCat("the vision tower's ", num_vision, " tensors are left out"));
+  RETURN_IF_ERROR(CheckRuns(source, plan));
+  return plan;
+}
+
+absl::StatusOr<Plan> MakePlan(const WeightSource& source, const Json& config, BlockType type) {
+  ASSIGN_OR_RETURN(Plan plan, PlanRows(source, config));
+  const bool tied = config.value("tie_word_embeddings", false);
   for (PlannedTensor& tensor : plan.tensors) {
     GgufTensorSpec& spec = tensor.spec;
-    if (tensor.sources.begin()->first >= 0)
-      spec.shape.insert(spec.shape.begin(), static_cast<int64_t>(tensor.sources.size()));
-    if (absl::StrContains(spec.name, "ffn_gate_inp_shexp")) spec.shape = {spec.shape.back()};
     const bool is_output =
         spec.name == "output.weight" || (tied && spec.name == "token_embd.weight");
     spec.type = ChooseType(spec.name, spec.shape, type, is_output);
     if (spec.type != type && spec.shape.size() > 1 && spec.type != BlockType::kF32)
       plan.kept.push_back(absl::StrCat(spec.name, " as ", TraitsOf(spec.type).name));
   }
+  ASSIGN_OR_RETURN(std::vector<float> factors, RopeFactorsOf(config, "config.json"));
+  if (!factors.empty()) {
+    const int64_t count = static_cast<int64_t>(factors.size());
+    plan.tensors.push_back(
+        {{std::string(kRopeFactorsName), {count}, BlockType::kF32}, {}, std::move(factors)});
+  }
   return plan;
 }
 
-// Encodes and appends one weight of a tensor.
-absl::Status WriteWeight(const WeightSource& source, const WeightInfo& info,
-                         const PlannedTensor& tensor, kernels::ThreadPool& threads,
-                         ExportProgress& progress, GgufWriter& writer) {
-  const int64_t row_elements = RowsOf(info.shape).row_elements;
-  ASSIGN_OR_RETURN(const int64_t row_bytes, BlockBytes(tensor.spec.type, row_elements));
-  const int64_t head_dim = tensor.llama_head_dim;
+// Encodes rows of `columns` numbers, mapped and in stored order, to `out`.
+absl::Status EncodeRows(const TensorPlace& place, BlockType type, absl::Span<const float> values,
+                        int64_t columns, kernels::ThreadPool& threads,
+                        std::vector<std::byte>& out) {
+  ASSIGN_OR_RETURN(const int64_t row_bytes, BlockBytes(type, columns));
+  const int64_t num_rows = static_cast<int64_t>(values.size()) / columns;
+  const bool straight = place.stored_columns.empty() && place.map == ValueMap::kSame;
+  out.resize(num_rows * row_bytes);
+  return ParallelRows(threads, num_rows, [&](int64_t begin, int64_t end) {
+    std::vector<float> stored(straight ? 0 : columns);
+    for (int64_t row = begin; row < end; ++row) {
+      absl::Span<const float> numbers = values.subspan(row * columns, columns);
+      if (!straight) {
+        for (int64_t c = 0; c < columns; ++c)
+          stored[place.stored_columns.empty() ? c : place.stored_columns[c]] =
+              ToStored(place.map, numbers[c]);
+        numbers = stored;
+      }
+      const int64_t to = place.llama_head_dim > 0 ? LlamaStoredRow(row, place.llama_head_dim) : row;
+      absl::Status status = EncodeBlocks(type, numbers, out.data() + to * row_bytes);
+      if (!status.ok()) return Annotate(status, absl::StrCat("row +", row));
+    }
+    return absl::OkStatus();
+  });
+}
+
+// Encodes and appends one run of a tensor.
+absl::Status WriteRun(const WeightSource& source, const PlannedRun& run, const GgufTensorSpec& spec,
+                      kernels::ThreadPool& threads, ExportProgress& progress, GgufWriter& writer) {
+  const WeightInfo& info = *run.info;
+  const int64_t columns = info.shape.back(), elements = ExportProgress::Elements(info);
+  // Sources read whole items of the first dim: rows, or experts of a stack.
+  const int64_t item_rows = info.shape.size() > 1 ? elements / columns / info.shape[0] : 1;
+  const int64_t unit =
+      item_rows > 1 ? run.num_rows : std::max<int64_t>(1, run.place->llama_head_dim);
+  const int64_t at_once = std::max<int64_t>(1, kElementsAtOnce / (unit * columns)) * unit;
   std::vector<std::byte> encoded;
-  return ForEachRows(
-      source, info, std::max<int64_t>(1, head_dim),
-      [&](int64_t, absl::Span<const float> values) -> absl::Status {
-        const int64_t num_rows = static_cast<int64_t>(values.size()) / row_elements;
-        encoded.resize(num_rows * row_bytes);
-        RETURN_IF_ERROR(ParallelRows(threads, num_rows, [&](int64_t begin, int64_t end) {
-          for (int64_t row = begin; row < end; ++row) {
-            const int64_t stored = head_dim > 0 ? LlamaStoredRow(row, head_dim) : row;
-            absl::Status status =
-                EncodeBlocks(tensor.spec.type, values.subspan(row * row_elements, row_elements),
-                             encoded.data() + stored * row_bytes);
-            if (!status.ok()) return Annotate(status, absl::StrCat("row +", row));
-          }
-          return absl::OkStatus();
-        }));
-        RETURN_IF_ERROR(writer.Append(tensor.spec.name, encoded));
-        progress.Add(static_cast<int64_t>(values.size()));
-        return absl::OkStatus();
-      });
+  for (int64_t done = 0; done < run.num_rows; done += at_once) {
+    const int64_t first = run.row + done, count = std::min(at_once, run.num_rows - done);
+    const int64_t item = first / item_rows, last_item = (first + count - 1) / item_rows;
+    auto wrong = [&](const absl::Status& status) {
+      return Annotate(
+          status, absl::StrCat(source.source(), ": tensor '", info.name, "': rows from ", first));
+    };
+    ASSIGN_OR_RETURN(const std::vector<float> values,
+                     source.FloatRows(info.name, item, last_item - item + 1));
+    absl::Status status = EncodeRows(
+        *run.place, spec.type,
+        absl::MakeConstSpan(values).subspan((first - item * item_rows) * columns, count * columns),
+        columns, threads, encoded);
+    if (!status.ok()) return wrong(status);
+    RETURN_IF_ERROR(writer.Append(spec.name, encoded));
+    progress.Add(count * columns);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<GgufMetadata> MakeMetadata(const std::filesystem::path& path, const Json& config,
-                                          BlockType type, const ExportOptions& options) {
+                                          int64_t num_draft_layers, BlockType type,
+                                          const ExportOptions& options) {
   ASSIGN_OR_RETURN(const TokenizerFiles tokenizer, LoadTokenizerFiles(path));
   GgufMetadata metadata;
   const std::optional<std::string> architecture = GgufArchitecture(config.value("model_type", ""));
@@ -174,7 +240,8 @@ absl::StatusOr<GgufMetadata> MakeMetadata(const std::filesystem::path& path, con
   metadata.PutText("general.name", name);
   metadata.PutU32("general.quantization_version", 2);
   metadata.PutU32("general.file_type", FileType(type));
-  RETURN_IF_ERROR(PutGgufConfig(config, absl::StrCat(path.string(), "/config.json"), metadata));
+  RETURN_IF_ERROR(PutGgufConfig(config, absl::StrCat(path.string(), "/config.json"),
+                                num_draft_layers, metadata));
   RETURN_IF_ERROR(Annotate(PutGgufTokenizer(tokenizer.spec, tokenizer.config, config, metadata),
                            path.string()));
   return metadata;
@@ -192,8 +259,11 @@ absl::StatusOr<ExportReport> ExportGguf(const std::filesystem::path& path,
   if (std::filesystem::exists(target, ignored))
     return absl::AlreadyExistsError(absl::StrCat(target.string(), ": is there already"));
   ASSIGN_OR_RETURN(const auto source, OpenWeights(path));
-  ASSIGN_OR_RETURN(const Json config, LoadConfigJson(path));
-  ASSIGN_OR_RETURN(const GgufMetadata metadata, MakeMetadata(path, config, type, options));
+  ASSIGN_OR_RETURN(const Json whole_config, LoadConfigJson(path));
+  ASSIGN_OR_RETURN(const Json config, FlattenConfig(whole_config, path.string()));
+  const int64_t num_draft_layers = source->Find("mtp.fc.weight") != nullptr ? 1 : 0;
+  ASSIGN_OR_RETURN(const GgufMetadata metadata,
+                   MakeMetadata(path, config, num_draft_layers, type, options));
   ASSIGN_OR_RETURN(const Plan plan, MakePlan(*source, config, type));
   std::vector<GgufTensorSpec> specs;
   for (const PlannedTensor& tensor : plan.tensors) specs.push_back(tensor.spec);
@@ -202,10 +272,15 @@ absl::StatusOr<ExportReport> ExportGguf(const std::filesystem::path& path,
   ExportProgress progress(options, *source);
   ExportReport report;
   for (const PlannedTensor& tensor : plan.tensors) {
-    for (const auto& [expert, info] : tensor.sources) {
-      RETURN_IF_ERROR(WriteWeight(*source, *info, tensor, threads, progress, *writer));
-      report.num_elements += ExportProgress::Elements(*info);
+    for (const PlannedRun& run : tensor.runs) {
+      RETURN_IF_ERROR(WriteRun(*source, run, tensor.spec, threads, progress, *writer));
+      report.num_elements += run.num_rows * run.info->shape.back();
     }
+    if (tensor.values.empty()) continue;
+    RETURN_IF_ERROR(
+        writer->Append(tensor.spec.name,
+                       absl::MakeConstSpan(reinterpret_cast<const std::byte*>(tensor.values.data()),
+                                           tensor.values.size() * sizeof(float))));
   }
   RETURN_IF_ERROR(writer->Commit());
   report.num_tensors = static_cast<int64_t>(plan.tensors.size());

@@ -12,7 +12,7 @@ absl::StatusOr<Json> LoadConfigJson(const std::filesystem::path& path) {
   ASSIGN_OR_RETURN(const std::filesystem::path gguf, FindGguf(path));
   if (gguf.empty()) return ReadJsonFile(path / "config.json");
   ASSIGN_OR_RETURN(const auto file, GgufFile::Open(gguf));
-  return ConfigFromGguf(file->header, file->path);
+  return ConfigFromGguf(*file);
 }
 
 absl::StatusOr<ModelConfig> LoadModelConfigOf(const std::filesystem::path& path) {

@@ -37,13 +37,28 @@ ModelConfig TinyConfig(const std::string& model_type) {
                  {"max_position_embeddings", 64},
                  {"tie_word_embeddings", model_type == "qwen3"},
                  {"torch_dtype", "bfloat16"}};
-  if (model_type == "qwen3_moe") {
+  const bool hybrid = model_type == "qwen3_next" || model_type.starts_with("qwen3_5");
+  if (model_type == "qwen3_moe" || model_type == "qwen3_next" || model_type == "qwen3_5_moe_text") {
     config["num_experts"] = 4;
     config["num_experts_per_tok"] = 2;
     config["moe_intermediate_size"] = 128;
     config["norm_topk_prob"] = true;
     config["decoder_sparse_step"] = 1;
+    if (hybrid) config["shared_expert_intermediate_size"] = 128;
   }
+  if (hybrid) {
+    config["num_hidden_layers"] = 4;
+    config["linear_num_key_heads"] = 2;
+    config["linear_num_value_heads"] = 6;
+    config["linear_key_head_dim"] = 32;
+    config["linear_value_head_dim"] = 128;  // half a block of the K types
+  }
+  if (model_type == "llama")
+    config["rope_scaling"] = {{"rope_type", "llama3"},
+                              {"factor", 32.0},
+                              {"low_freq_factor", 1.0},
+                              {"high_freq_factor", 4.0},
+                              {"original_max_position_embeddings", 8192}};
   const auto parsed = ParseModelConfig(config.dump(), "config.json");
   EXPECT_OK(parsed);
   return *parsed;
@@ -85,11 +100,14 @@ double WorstError(const fs::path& expected_path, const fs::path& found_path) {
 }
 
 TEST(ExportTest, GgufOfEveryTypeHoldsTheModel) {
-  for (const char* model_type : {"qwen2", "qwen3", "qwen3_moe", "llama"}) {
+  for (const char* model_type :
+       {"qwen2", "qwen3", "qwen3_moe", "llama", "qwen3_next", "qwen3_5_text", "qwen3_5_moe_text"}) {
     const TempDir folder;
+    // A_log is stored as -exp(A_log).
+    const double exact = TinyConfig(model_type).zero_centered_norms ? 1e-6 : 0;
     const fs::path source = WriteModel(folder, model_type);
     const std::pair<BlockType, double> kBounds[] = {
-        {BlockType::kF32, 0},      {BlockType::kBF16, 0},     {BlockType::kF16, 1e-3},
+        {BlockType::kF32, exact},  {BlockType::kBF16, exact}, {BlockType::kF16, 1e-3},
         {BlockType::kQ8_0, 0.007}, {BlockType::kQ6_K, 0.025}, {BlockType::kQ4_K, 0.085},
         {BlockType::kQ4_0, 0.11}};
     for (const auto& [type, bound] : kBounds) {
@@ -102,6 +120,12 @@ TEST(ExportTest, GgufOfEveryTypeHoldsTheModel) {
       EXPECT_EQ(config.hidden_size, original.hidden_size);
       EXPECT_EQ(config.tie_word_embeddings, original.tie_word_embeddings);
       EXPECT_EQ(config.moe.num_experts, original.moe.num_experts);
+      EXPECT_EQ(config.layer_types, original.layer_types);
+      EXPECT_EQ(config.rotary_dim(), original.rotary_dim());
+      EXPECT_EQ(config.delta_net.conv_width(), original.delta_net.conv_width());
+      EXPECT_EQ(config.rope.scaling, original.rope.scaling);
+      EXPECT_EQ(config.rope.llama3_factor, original.rope.llama3_factor);
+      EXPECT_EQ(config.rope.llama3_original_positions, original.rope.llama3_original_positions);
       EXPECT_OK(LoadTokenizerOf(target));
     }
   }
