@@ -179,7 +179,7 @@ void AddDeploy(CLI::App& endpoint, CommandContext& context) {
       ->check(CLI::IsMember({"auto", "generate", "embed", "rerank", "classify"}));
   deploy
       ->add_option("--speculation", flags->speculation, "guess tokens ahead; answers stay the same")
-      ->check(CLI::IsMember({"off", "prompt_lookup"}));
+      ->check(CLI::IsMember({"auto", "off", "prompt_lookup", "mtp"}));
   deploy->add_option("--draft-model", flags->draft_model, "a small model that guesses (registry)");
   deploy
       ->add_option("--adapter", flags->adapters,

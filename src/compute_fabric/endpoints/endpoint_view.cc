@@ -75,7 +75,8 @@ absl::Status ValidateServing(const v1::EndpointSpec& spec) {
   RETURN_IF_ERROR(OneOf("quantize", spec.quantize(), {"none", "int8", "int4"}));
   RETURN_IF_ERROR(OneOf("kv_cache", spec.kv_cache(), {"auto", "bf16", "int8", "f32"}));
   RETURN_IF_ERROR(OneOf("task", spec.task(), {"auto", "generate", "embed", "rerank", "classify"}));
-  RETURN_IF_ERROR(OneOf("speculation", spec.speculation(), {"off", "prompt_lookup", "draft"}));
+  RETURN_IF_ERROR(OneOf("speculation", spec.speculation(),
+                        {"auto", "off", "prompt_lookup", "mtp", "draft"}));
   if ((spec.speculation() == "draft") == spec.draft_model().empty()) {
     return absl::InvalidArgumentError(
         "draft_model: speculation \"draft\" and a draft model belong together");

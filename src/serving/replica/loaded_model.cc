@@ -71,6 +71,9 @@ absl::StatusOr<std::unique_ptr<models::CpuModel>> LoadCpuModel(const ReplicaSett
   options.num_threads = settings.num_threads;
   options.weights = settings.quantize;
   options.weight_cache = settings.weight_cache_dir;
+  options.draft_head = folder == settings.model_dir &&
+                       (settings.speculation == Speculation::kMtp ||
+                        settings.speculation == Speculation::kAuto);
   return models::CpuModel::Load(folder, options);
 }
 
@@ -90,6 +93,7 @@ absl::StatusOr<std::unique_ptr<ModelRunner>> NewRunner(const ReplicaSettings& se
   options.kv_cache_bytes = settings.kv_cache_bytes > 0 ? settings.kv_cache_bytes
                                                        : kDefaultContextsCached * context_bytes;
   options.max_sequences = settings.max_running_sequences;
+  options.spare_state_bytes = settings.state_cache_bytes;
   return NewCpuModelRunner(std::move(model), options);
 }
 

@@ -30,8 +30,10 @@ std::optional<ModelTask> TaskOf(const std::string& word) {
 }
 
 Speculation SpeculationOf(const std::string& word) {
+  if (word == "off") return Speculation::kOff;
   if (word == "prompt_lookup") return Speculation::kPromptLookup;
-  return word == "draft" ? Speculation::kDraftModel : Speculation::kOff;
+  if (word == "mtp") return Speculation::kMtp;
+  return word == "draft" ? Speculation::kDraftModel : Speculation::kAuto;
 }
 
 }  // namespace
@@ -52,16 +54,18 @@ absl::StatusOr<ReplicaSettings> ParseReplicaSettings(absl::string_view text,
   reader.Optional("max_batch_tokens", settings.max_batch_tokens, Range{1, 65536});
   reader.OptionalBytes("kv_cache_bytes", settings.kv_cache_bytes);
   reader.Optional("num_threads", settings.num_threads, Range{0, 1024});
-  std::string quantize = "none", kv_cache = "auto", task = "auto", speculation = "off";
+  std::string quantize = "none", kv_cache = "auto", task = "auto", speculation = "auto";
   reader.OptionalChoice("quantize", quantize, {"none", "int8", "int4"});
   reader.OptionalChoice("kv_cache", kv_cache, {"auto", "bf16", "f32", "int8"});
   reader.OptionalChoice("task", task, {"auto", "generate", "embed", "rerank", "classify"});
   reader.Optional("prefix_cache", settings.prefix_cache);
   reader.Optional("prefix_file_dir", settings.prefix_file_dir);
   reader.OptionalBytes("prefix_file_bytes", settings.prefix_file_bytes);
-  reader.OptionalChoice("speculation", speculation, {"off", "prompt_lookup", "draft"});
+  reader.OptionalChoice("speculation", speculation,
+                        {"auto", "off", "prompt_lookup", "mtp", "draft"});
   reader.Optional("draft_model_dir", settings.draft_model_dir);
   reader.Optional("draft_tokens_max", settings.draft_tokens_max, Range{1, 64});
+  reader.OptionalBytes("state_cache_bytes", settings.state_cache_bytes);
   reader.Optional("adapters", settings.adapters);
   reader.Optional("weight_cache_dir", settings.weight_cache_dir);
   if (quantize != "none" && dtype == "f32")

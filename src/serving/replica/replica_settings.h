@@ -46,10 +46,15 @@ struct ReplicaSettings {
   bool prefix_cache = true;       // prompts that begin alike are computed once
   std::string prefix_file_dir;    // spills blocks of the prefix cache to a file there; empty: none
   int64_t prefix_file_bytes = int64_t{4} << 30;
-  Speculation speculation = Speculation::kOff;  // "off", "prompt_lookup" or "draft"
-  std::string draft_model_dir;                  // with "draft"
+  // "auto" (as "mtp" where the model has such a head, else "off"), "off", "prompt_lookup", "mtp" (the
+  // model's multi-token-prediction head) or "draft".
+  Speculation speculation = Speculation::kAuto;
+  std::string draft_model_dir;  // with "draft"
   int64_t draft_tokens_max = 6;
   std::map<std::string, std::string> adapters;  // LoRA adapters: name -> folder
+  // Of models with recurrent layers: memory for states beside those of running sequences, which
+  // guesses and the prefix cache take.
+  int64_t state_cache_bytes = int64_t{1} << 30;
 };
 
 // kInvalidArgument: names the key. `source` names the document in errors.

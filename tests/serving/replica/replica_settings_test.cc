@@ -35,6 +35,16 @@ TEST(ReplicaSettingsTest, ReadsEveryKey) {
   EXPECT_EQ(s.adapters.at("law"), "/a");
 }
 
+TEST(ReplicaSettingsTest, GuessesAreAutomaticUnlessSaid) {
+  const auto speculation = [](const std::string& more) {
+    return ParseReplicaSettings(R"({"model_dir": "m", "model_name": "a")" + more + "}", "c")
+        ->speculation;
+  };
+  EXPECT_EQ(speculation(""), Speculation::kAuto);
+  EXPECT_EQ(speculation(R"(, "speculation": "mtp")"), Speculation::kMtp);
+  EXPECT_EQ(speculation(R"(, "speculation": "off")"), Speculation::kOff);
+}
+
 TEST(ReplicaSettingsTest, WhatDoesNotGoTogetherIsNamed) {
   const auto refused = [](const std::string& more, const char* text) {
     EXPECT_THAT(ParseReplicaSettings(R"({"model_dir": "m", "model_name": "a", )" + more + "}", "c"),
@@ -43,6 +53,7 @@ TEST(ReplicaSettingsTest, WhatDoesNotGoTogetherIsNamed) {
   refused(R"("quantize": "int8", "dtype": "f32")", "needs dtype bf16");
   refused(R"("speculation": "draft")", "belong together");
   refused(R"("draft_model_dir": "d")", "belong together");
+  refused(R"("speculation": "medusa")", "mtp");
   refused(R"("quantize": "int3")", "int4");
 }
 
