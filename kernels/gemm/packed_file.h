@@ -49,7 +49,7 @@ uint64_t Checksum64(absl::Span<const std::byte> bytes);
 // Writes one file. Not thread-safe.
 class PackedFileWriter {
  public:
-  // Opens `path` + ".tmp.<pid>". kUnavailable or as errno says: it cannot be written.
+  // Opens `path` + ".tmp." and a random end, mode 0600. kUnavailable or as errno says: it cannot be written.
   static absl::StatusOr<PackedFileWriter> Create(const std::string& path);
   PackedFileWriter(PackedFileWriter&& other) noexcept;
   PackedFileWriter& operator=(PackedFileWriter&&) = delete;

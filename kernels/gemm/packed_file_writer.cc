@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 #include "absl/strings/str_cat.h"
@@ -14,8 +15,9 @@
 namespace oneai::kernels {
 
 absl::StatusOr<PackedFileWriter> PackedFileWriter::Create(const std::string& path) {
-  std::string temporary = absl::StrCat(path, ".tmp.", getpid());
-  const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  // A name that nobody has: two writers in namespaces of their own may have the same pid.
+  std::string temporary = absl::StrCat(path, ".tmp.XXXXXX");
+  const int fd = mkostemp(temporary.data(), O_CLOEXEC);
   if (fd < 0) return ErrnoStatus(errno, absl::StrCat("create packed file ", temporary));
   PackedFileWriter writer(path, std::move(temporary), fd);
   PackedFileStart start{};

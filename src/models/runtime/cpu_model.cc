@@ -93,6 +93,11 @@ std::string Fingerprint(const std::filesystem::path& folder, const ModelConfig& 
                       options.draft_head ? "with" : "without", " draft head");
 }
 
+// Packed weights are about as large as the files, or twice that where bf16 becomes float32.
+int64_t PackedBytesExpected(const std::filesystem::path& folder, const CpuModelOptions& options) {
+  return WeightFileBytes(folder) * (options.dtype == ComputeDtype::kF32 ? 2 : 1);
+}
+
 }  // namespace
 
 CpuModel::CpuModel(ModelConfig config, std::shared_ptr<const WeightSource> source,
@@ -108,7 +113,8 @@ absl::StatusOr<std::unique_ptr<CpuModel>> CpuModel::Load(const std::filesystem::
   ASSIGN_OR_RETURN(ModelConfig config, LoadModelConfigOf(folder));
   ASSIGN_OR_RETURN(std::shared_ptr<const WeightSource> source, OpenWeights(folder));
   std::shared_ptr<WeightCache> cache =
-      WeightCache::Open(options.weight_cache, Fingerprint(folder, config, options));
+      WeightCache::Open(options.weight_cache, Fingerprint(folder, config, options),
+                        PackedBytesExpected(folder, options));
   return Bind(std::move(config), std::move(source), options, std::move(cache));
 }
 

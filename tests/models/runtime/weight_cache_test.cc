@@ -90,6 +90,45 @@ TEST_F(WeightCacheTest, ABrokenFileIsReplaced) {
   EXPECT_EQ(fs::file_size(file), size);
 }
 
+TEST_F(WeightCacheTest, ARottenPayloadIsNotTrusted) {
+  const std::vector<float> want = Start(cache_);
+  ASSERT_EQ(Files().size(), 1u);
+  {
+    std::fstream file(Files()[0], std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(3 * 4096 + 77);
+    const char byte = static_cast<char>(file.get());
+    file.seekp(3 * 4096 + 77);
+    file.put(static_cast<char>(byte ^ 0x40));
+  }
+  EXPECT_EQ(Start(cache_), want);
+  EXPECT_EQ(Start(cache_), want);
+}
+
+TEST_F(WeightCacheTest, WhatAKilledWriterLeftIsRemovedOnceItIsOld) {
+  const fs::path old = cache_ / "0123456789abcdef.packed.tmp.aaaaaa";
+  const fs::path fresh = cache_ / "0123456789abcdef.packed.tmp.bbbbbb";
+  std::ofstream(old) << "half a file";
+  std::ofstream(fresh) << "somebody writes this";
+  fs::last_write_time(old, fs::file_time_type::clock::now() - std::chrono::hours(1));
+  Start(cache_);
+  EXPECT_FALSE(fs::exists(old));
+  EXPECT_TRUE(fs::exists(fresh));
+}
+
+TEST_F(WeightCacheTest, NothingIsKeptWhereItWouldFillTheDisk) {
+  const int64_t disk = static_cast<int64_t>(fs::space(cache_).capacity);
+  EXPECT_EQ(WeightCache::Open(cache_, "a model as large as the disk", disk), nullptr);
+  EXPECT_TRUE(Files().empty());
+}
+
+TEST_F(WeightCacheTest, UseIsSeenInTheTimeOfChange) {
+  Start(cache_);
+  const auto long_ago = fs::file_time_type::clock::now() - std::chrono::hours(1);
+  fs::last_write_time(Files()[0], long_ago);
+  Start(cache_);
+  EXPECT_GT(fs::last_write_time(Files()[0]), long_ago + std::chrono::minutes(30));
+}
+
 TEST_F(WeightCacheTest, AFolderThatCannotBeWrittenStopsNothing) {
   std::ofstream(cache_ / "file") << "x";
   EXPECT_EQ(Start(cache_ / "file" / "below"), Start(""));
