@@ -196,6 +196,7 @@ absl::Status Isolation::Prepare(const TaskOrder& order, const NodeFacts& node,
   task.tmp_dir = absl::StrCat(task_dir, "/tmp");
   task.artifact_dir = value_of("ONEAI_ARTIFACT_DIR");
   task.registry_dir = value_of("ONEAI_REGISTRY_DIR");
+  task.cache_dir = value_of("ONEAI_CACHE_DIR");
   task.device_nodes = DeviceNodesOf(order, node);
   std::error_code error;
   fs::create_directories(task.tmp_dir, error);

@@ -44,6 +44,7 @@ struct NodeFlags {
   std::vector<std::string> hidden, readable, writable, device_nodes;
   uint64_t task_disk_bytes = uint64_t{64} << 30;
   int64_t task_processes = 16'384;
+  uint64_t cache_bytes = uint64_t{64} << 30;
   bool cpu_quota = false;
   std::string probe;  // empty: none
   double probe_interval_s = 30;
@@ -89,6 +90,11 @@ void AddFlags(CLI::App& app, NodeFlags& flags) {
                  "how many devices an emulator shows; a bound for hardware");
   app.add_option("--label", flags.labels, "key=value, repeatable");
   app.add_option("--log-file", flags.log_file, "log here too");
+  app.add_option(
+         "--cache-bytes", flags.cache_bytes,
+         "disk for packed weights of replicas, each project apart, so that their next start "
+         "is quick; e.g. 64GiB, 0: none")
+      ->transform(CLI::AsSizeValue(false));
   app.add_option("--fence-ms", flags.fence_ms,
                  "tasks stop when this agent has been silent for so long")
       ->check(CLI::Range(1'000, 86'400'000));
@@ -226,6 +232,7 @@ absl::Status RunNode(const NodeFlags& flags) {
   options.bin_dir = ExecutableDir();
   options.lease_file = lease.file().string();
   options.fence = absl::Milliseconds(flags.fence_ms);
+  options.cache_bytes_max = static_cast<int64_t>(flags.cache_bytes);
   options.node = {flags.name, flags.address, flags.controller, std::move(devices),
                   BaseEnvironment(CurrentEnvironment())};
   LocalShims shims(options.bin_dir + "/oneai-shim", options.node.base_env);

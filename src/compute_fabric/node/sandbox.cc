@@ -54,6 +54,7 @@ std::vector<std::string> SandboxCommand(const SandboxOptions& options, const San
   for (const std::string& path : options.writable) arguments.Bind("--bind-try", path);
   arguments.Bind("--ro-bind-try", task.registry_dir);
   arguments.Bind("--bind-try", task.artifact_dir);
+  arguments.Bind("--bind-try", task.cache_dir);
   arguments.Bind("--bind", task.task_dir);
   // What the agent believes of a task must not be the task's to write.
   for (const char* file : {kLaunchFile, kShimFile, kStartedFile}) {

@@ -34,6 +34,7 @@ struct SandboxedTask {
   std::string shm_dir;       // becomes /dev/shm; empty: one of its own
   std::string artifact_dir;  // writable; empty: none
   std::string registry_dir;  // read only; empty: none
+  std::string cache_dir;     // writable; empty: none
   std::vector<std::string> device_nodes;
 };
 

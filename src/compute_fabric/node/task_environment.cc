@@ -62,6 +62,10 @@ void AddShares(const TaskOrder& order, const NodeFacts& node,
 
 }  // namespace
 
+bool UsesNodeCache(const TaskOrder& order) {
+  return !order.command.empty() && order.command[0] == "oneai-serve";
+}
+
 std::map<std::string, std::string> BaseEnvironment(
     const std::map<std::string, std::string>& agent_env) {
   std::map<std::string, std::string> base = {
@@ -76,8 +80,11 @@ std::map<std::string, std::string> BaseEnvironment(
 }
 
 std::map<std::string, std::string> TaskEnvironment(const TaskOrder& order, const NodeFacts& node,
-                                                   const std::string& task_dir) {
+                                                   const std::string& task_dir,
+                                                   const std::string& cache_dir) {
   std::map<std::string, std::string> env = order.env;
+  env.erase("ONEAI_CACHE_DIR");
+  if (!cache_dir.empty()) env["ONEAI_CACHE_DIR"] = cache_dir;
   env["ONEAI_TASK_DIR"] = task_dir;
   env["ONEAI_METRICS_FILE"] = absl::StrCat(task_dir, "/", kMetricsFile);
   env["ONEAI_READY_FILE"] = absl::StrCat(task_dir, "/", kReadyFile);

@@ -47,6 +47,10 @@ struct NodeFacts {
   std::map<std::string, std::string> base_env;  // PATH, HOME, LANG, LD_LIBRARY_PATH of the agent
 };
 
+// Whether the task is one of the fabric's own replicas, which may keep things in the node's cache.
+// A team's own program gets no folder there: what it wrote would outlive it and be trusted.
+bool UsesNodeCache(const TaskOrder& order);
+
 // The agent's variables that tasks inherit; everything else of its environment stays with it.
 std::map<std::string, std::string> BaseEnvironment(
     const std::map<std::string, std::string>& agent_env);
@@ -57,8 +61,10 @@ std::map<std::string, std::string> BaseEnvironment(
 // none; a share of a GPU is enforced by NVIDIA's MPS where its daemon runs, and sets
 // CUDA_MPS_ACTIVE_THREAD_PERCENTAGE and CUDA_MPS_PINNED_DEVICE_MEM_LIMIT. Shares of any device are
 // told in ONEAI_DEVICE_GRANTS: "<id>:<milli>:<bytes>", comma-separated.
+// ONEAI_CACHE_DIR is set when `cache_dir` is not empty, and never by the order.
 std::map<std::string, std::string> TaskEnvironment(const TaskOrder& order, const NodeFacts& node,
-                                                   const std::string& task_dir);
+                                                   const std::string& task_dir,
+                                                   const std::string& cache_dir = "");
 
 // The device files of what the task was given, and of its driver; none without an NVIDIA GPU.
 std::vector<std::string> DeviceNodesOf(const TaskOrder& order, const NodeFacts& node);

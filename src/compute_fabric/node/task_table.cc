@@ -123,6 +123,12 @@ void TaskTable::Conclude(const TaskKey& key, Entry& entry) {
                             {"reason", entry.exit.message}});
 }
 
+std::string TaskTable::CacheFolderFor(const TaskOrder& order) const {
+  const auto project = order.env.find("ONEAI_PROJECT");
+  if (!UsesNodeCache(order) || project == order.env.end()) return "";
+  return cache_.FolderOf(project->second).value_or("").string();
+}
+
 absl::StatusOr<LaunchSpec> TaskTable::WriteFolder(const TaskOrder& order) {
   if (order.command.empty() || order.command[0].empty()) {
     return absl::InvalidArgumentError("the task has no command");
@@ -141,7 +147,7 @@ absl::StatusOr<LaunchSpec> TaskTable::WriteFolder(const TaskOrder& order) {
 
   LaunchSpec spec;
   spec.argv = ResolveProgram(order.command, options_.bin_dir);
-  spec.env = TaskEnvironment(order, options_.node, dir.string());
+  spec.env = TaskEnvironment(order, options_.node, dir.string(), CacheFolderFor(order));
   if (order.grace_ms > 0) spec.grace_ms = order.grace_ms;
   spec.lease_file = options_.lease_file;
   spec.inherited_env = shims_->inherited_env();
@@ -265,6 +271,7 @@ bool TaskTable::PollLive(const TaskKey& key, Entry& entry, absl::Time now) {
 }
 
 bool TaskTable::Poll(absl::Time now) {
+  cache_.Trim(now);
   bool changed = false;
   for (auto& [key, entry] : entries_) {
     if (entry.phase == TaskPhase::kExited) continue;

@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "compute_fabric/node/isolation.h"
+#include "compute_fabric/node/node_cache.h"
 #include "compute_fabric/node/node_tasks.h"
 #include "compute_fabric/node/reconcile.h"
 #include "compute_fabric/node/shim_launcher.h"
@@ -31,6 +32,7 @@ struct TaskTableOptions {
   std::string lease_file;           // see AgentLease
   absl::Duration fence = absl::Seconds(30);
   NodeFacts node;
+  int64_t cache_bytes_max = 0;  // of cache/, for replicas (node_cache.h); 0: none
 };
 
 // Thread-compatible: the agent's loop owns it.
@@ -66,11 +68,15 @@ class TaskTable final : public NodeTasks {
   };
 
   TaskTable(TaskTableOptions options, ShimLauncher* shims, const Isolation* isolation)
-      : options_(std::move(options)), shims_(shims), isolation_(isolation) {}
+      : options_(std::move(options)),
+        cache_(options_.state_dir / "cache", options_.cache_bytes_max),
+        shims_(shims),
+        isolation_(isolation) {}
   absl::Status AdoptAll(absl::Time now);
   void Adopt(const TaskKey& key);
   absl::Status Launch(const TaskOrder& order, Entry& entry);
   absl::StatusOr<LaunchSpec> WriteFolder(const TaskOrder& order);
+  std::string CacheFolderFor(const TaskOrder& order) const;
   // Learns when the task began from shim.json once it exists.
   void LearnStart(const TaskKey& key, Entry& entry) const;
   // The shim is gone: takes its exit record, or ends the task in its place.
@@ -81,6 +87,7 @@ class TaskTable final : public NodeTasks {
   void DropSharedMemory(const TaskKey& key);
 
   const TaskTableOptions options_;
+  NodeCache cache_;
   ShimLauncher* const shims_;
   const Isolation* const isolation_;
   std::map<TaskKey, Entry> entries_;

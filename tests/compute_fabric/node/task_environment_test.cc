@@ -35,6 +35,18 @@ TaskOrder Order() {
   return order;
 }
 
+TEST(TaskEnvironmentTest, OnlyTheNodeGivesACacheFolder) {
+  TaskOrder order = Order();
+  order.env["ONEAI_CACHE_DIR"] = "/somebody/else";
+  EXPECT_THAT(TaskEnvironment(order, CpuNode(), "/t"), Not(Contains(Key("ONEAI_CACHE_DIR"))));
+  EXPECT_THAT(TaskEnvironment(order, CpuNode(), "/t", "/cache/a/b"),
+              Contains(Pair("ONEAI_CACHE_DIR", "/cache/a/b")));
+  order.command = {"python3", "steal.py"};
+  EXPECT_FALSE(UsesNodeCache(order));
+  order.command = {"oneai-serve"};
+  EXPECT_TRUE(UsesNodeCache(order));
+}
+
 TEST(TaskEnvironmentTest, SetsWhatTheNodeKnows) {
   const auto env = TaskEnvironment(Order(), CpuNode(), "/state/tasks/x");
   EXPECT_THAT(env, Contains(Pair("RANK", "1")));
