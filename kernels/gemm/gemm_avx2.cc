@@ -51,7 +51,7 @@ struct F32Tile {
       const int64_t lines = std::min(work.k_end - k, kTileDepth);
       for (int64_t i = 0; i < lines; ++i) {
         const auto* line = reinterpret_cast<const float*>(w + i * kLineBytes);
-        ahead.Ask<1, kTileBytes>(w + i * kLineBytes, i);
+        ahead.Ask<1>(w, i);
         const __m256 b_low = _mm256_load_ps(line);
         const __m256 b_high = _mm256_load_ps(line + 8);
         for (int r = 0; r < kRows; ++r) {
@@ -88,7 +88,7 @@ struct Bf16Tile {
     for (int64_t k = work.k_begin; k < work.k_end; k += kDepthStep, w += stream.step) {
       for (int pair = 0; pair < kDepthStep / 2; ++pair) {
         const auto* line = reinterpret_cast<const __m256i*>(w + pair * kLineBytes);
-        ahead.Ask<1, kTileBytes>(w + pair * kLineBytes, pair);
+        ahead.Ask<1>(w, pair);
         const __m256i b_low = _mm256_load_si256(line);
         const __m256i b_high = _mm256_load_si256(line + 1);
         for (int r = 0; r < kRows; ++r) {

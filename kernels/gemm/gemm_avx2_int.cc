@@ -52,7 +52,7 @@ struct IntTiles {
         const int8_t* x = piece.CodesAt(k);
         for (int64_t i = 0; i < lines; ++i) {
           const auto* line = reinterpret_cast<const __m256i*>(w + i * kLineBytes);
-          ahead.Ask<1, kTileBytes>(w + i * kLineBytes, i);
+          ahead.Ask<1>(w, i);
           if constexpr (kBits == 8) {
             AddLine8(line, x + i * 4, low, high);
           } else {

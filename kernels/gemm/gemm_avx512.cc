@@ -26,7 +26,7 @@ struct F32Tile {
       const int64_t lines = std::min(work.k_end - k, kTileDepth);
       for (int64_t i = 0; i < lines; ++i) {
         const std::byte* line = w + i * kLineBytes;
-        ahead.Ask<kPanels, kTileBytes>(line, i);
+        ahead.Ask<kPanels>(w, i);
         __m512 b[kPanels];
         for (int p = 0; p < kPanels; ++p) b[p] = _mm512_load_ps(line + p * kTileBytes);
         for (int r = 0; r < kRows; ++r) {

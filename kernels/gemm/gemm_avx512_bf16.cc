@@ -30,7 +30,7 @@ struct Bf16Tile {
 #pragma GCC unroll 4
       for (int pair = 0; pair < kDepthStep / 2; ++pair) {
         const std::byte* line = w + pair * kLineBytes;
-        ahead.Ask<kPanels, kTileBytes>(line, pair);
+        ahead.Ask<kPanels>(w, pair);
         __m512bh b[kPanels];
         for (int p = 0; p < kPanels; ++p) {
           b[p] = reinterpret_cast<__m512bh>(_mm512_load_si512(line + p * kTileBytes));

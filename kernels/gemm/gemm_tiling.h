@@ -20,8 +20,7 @@ namespace oneai::kernels {
 
 inline constexpr int64_t kLineBytes = 64;
 inline constexpr int64_t kTileBytes = 1024;  // of all formats but int4 and small groups
-inline constexpr int64_t kChunkRows = 96;    // rows that share a chunk of weights
-inline constexpr int64_t kStreamAheadBytes = 12288;
+inline constexpr int64_t kStreamAheadBytes = 8192;
 inline constexpr int64_t kBlockOutputs = PackedLayout::kBlockPanels * PackedLayout::kPanelOutputs;
 
 // One tile's work: rows from `row` (all in one group of 16), panels from `panel` (all in one
@@ -47,16 +46,18 @@ class Stream {
   ONEAI_INLINE explicit Stream(const Work& work)
       : ahead_(work.ahead_bytes), lines_(work.prefetch_lines), once_(work.reads_once) {}
 
-  // Asks for line `i` of a step's tiles, which are kBytes apart. Weights that are read once pass
-  // the caches by: evicted from the second level, they would be written to the third, which costs a
-  // tenth of the bandwidth (AMD: a victim cache).
-  template <int kPanels, int64_t kBytes>
-  ONEAI_INLINE void Ask(const std::byte* line, int64_t i) const {
+  // Asks for line `i` of a step's kPanels tiles, which begin at `w`. A tile's lines of all panels
+  // are used together, but asked for in the order of memory, which the hardware's own prefetchers
+  // can follow. Weights that are read once pass the caches by: evicted from the second level, they
+  // would be written to the third (AMD: a victim cache).
+  template <int kPanels>
+  ONEAI_INLINE void Ask(const std::byte* w, int64_t i) const {
     if ((lines_ >> i & 1u) == 0) return;
+    const std::byte* line = w + ahead_ + i * (kPanels * kLineBytes);
     if (once_) {
-      for (int p = 0; p < kPanels; ++p) __builtin_prefetch(line + p * kBytes + ahead_, 0, 0);
+      for (int p = 0; p < kPanels; ++p) __builtin_prefetch(line + p * kLineBytes, 0, 0);
     } else {
-      for (int p = 0; p < kPanels; ++p) __builtin_prefetch(line + p * kBytes + ahead_, 0, 3);
+      for (int p = 0; p < kPanels; ++p) __builtin_prefetch(line + p * kLineBytes, 0, 3);
     }
   }
 
@@ -121,6 +122,7 @@ struct TileRunner {
   // Weights stream from the second level at a third of what it gives; a chunk for the first would
   // pass the sums through memory every 128 k, which costs a fifth of the speed.
   static constexpr int64_t kChunkBytes = 131072;
+  static constexpr int64_t kChunkRows = 96;  // that share a chunk of weights
 
   template <int kCount>
   ONEAI_INLINE void Run(int64_t rows, const GemmTask& task, const TileWork& work) {
@@ -148,13 +150,14 @@ struct TileRunner {
   }
 };
 
-// The loop over one task. `Runner` has kRows, kPanels and kChunkBytes as above, and
+// The loop over one task. `Runner` has kRows, kPanels, kChunkBytes and kChunkRows as above, and
 // Run<panels>(rows, task, work), called with kPanels or 1 panels and up to kRows rows.
 template <class Runner>
 class TileLoop {
  public:
   static constexpr int64_t kRows = Runner::kRows;
   static constexpr int kPanels = Runner::kPanels;
+  static constexpr int64_t kChunkRows = Runner::kChunkRows;
   static_assert(PackedLayout::kBlockPanels % kPanels == 0);
 
   explicit TileLoop(const GemmTask& task) : task_(task), layout_(task.w->layout()) {}

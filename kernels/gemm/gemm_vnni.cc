@@ -85,7 +85,7 @@ struct IntTiles {
 #pragma GCC unroll 2
       for (int64_t i = 0; i < kLines; ++i) {
         const std::byte* line = w + i * kLineBytes;
-        ahead.Ask<kPanels, kBytes>(line, i);
+        ahead.Ask<kPanels>(w, i);
         __m512i b[kPanels];
         for (int p = 0; p < kPanels; ++p) b[p] = _mm512_load_si512(line + p * kBytes);
         if constexpr (kBits == 8) {
