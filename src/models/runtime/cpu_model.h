@@ -175,6 +175,9 @@ class CpuModel {
   void StopProfile() { ops_.profile().Stop(context_.threads()); }
   const OpProfile& profile() { return ops_.profile(); }
 
+  // The threads that steps run on; they idle between steps.
+  kernels::ThreadPool& threads() { return context_.threads(); }
+
  private:
   static absl::StatusOr<std::unique_ptr<CpuModel>> Bind(ModelConfig config,
                                                         std::shared_ptr<const WeightSource> source,

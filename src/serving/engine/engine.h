@@ -199,6 +199,7 @@ class Engine {
   void ForwardEachAlone(absl::Span<StepChunk> chunks);
   absl::Status Recompute(Sequence& sequence);
   void Advance(absl::Span<StepChunk> chunks);
+  void ChooseTokens(absl::Span<const StepChunk> chunks);
   void AdvanceOne(Sequence& sequence, const StepChunk& chunk);
   void ShowHidden(const Sequence& sequence, const StepChunk& chunk, int64_t begin, int64_t end);
   bool ShowsHidden(const Sequence& sequence) const;
@@ -246,7 +247,8 @@ class Engine {
   std::vector<RunnerCheckpoint> batch_checkpoints_;
   RunnerOutput output_;
   std::vector<float> fork_row_;
-  kernels::SamplingScratch scratch_;
+  std::vector<const StepChunk*> to_choose_;
+  std::vector<kernels::SamplingScratch> scratch_{size_t{1}};  // by thread
   StepReport step_;
   EngineStats counts_;  // what is counted from the start
 

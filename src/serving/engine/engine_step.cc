@@ -213,6 +213,7 @@ absl::Status Engine::Recompute(Sequence& sequence) {
 
 // Counts what was computed and takes the output where a sequence has reached its last token.
 void Engine::Advance(absl::Span<StepChunk> chunks) {
+  ChooseTokens(chunks);
   for (const StepChunk& chunk : chunks) {
     // Another choice of it may have just failed.
     if (sequences_.contains(chunk.id)) AdvanceOne(*chunk.sequence, chunk);
@@ -263,7 +264,7 @@ void Engine::Score(Sequence& sequence, const StepChunk& chunk) {
   sequence.ScorePrompt(
       sequence.num_computed,
       absl::MakeConstSpan(output_.logits).subspan(chunk.first_row * width, chunk.num_rows * width),
-      width);
+      width, scratch_[0]);
 }
 
 void Engine::Answer(Sequence& sequence, const StepChunk& chunk) {
@@ -357,7 +358,7 @@ bool Engine::ShareBlocks(const Sequence& leader, Sequence& fork) {
 
 bool Engine::Sample(Sequence& sequence, absl::Span<float> logits) {
   ActiveRequest& owner = sequence.owner;
-  const absl::StatusOr<bool> done = sequence.AddToken(logits, scratch_);
+  const absl::StatusOr<bool> done = sequence.AddToken(logits, scratch_[0]);
   if (!done.ok()) {
     EndRequest(owner.number, done.status());
     return false;

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "serving/sampling/sampling_settings.h"
 #include "serving/sampling/token_log_probs.h"
+#include "serving/text/thought_budget.h"
 
 namespace oneai::serving {
 
@@ -38,6 +39,7 @@ struct GenerationRequest {
   int32_t num_choices = 1;
   int32_t best_of = 1;
   std::shared_ptr<const CompiledGrammar> grammar;  // null: free text
+  ThoughtLimit thoughts;                           // how long the model may think
   int32_t adapter = -1;                            // LoRA adapter of the runner; -1: none
   // Part of every prefix-cache key, beside the tenant: requests share cached prompts only within
   // one tenant and salt.

@@ -27,7 +27,8 @@ Sequence::Sequence(ActiveRequest& owner, int32_t choice, const TokenTable& table
       sampler_(SettingsOfChoice(owner.request.sampling, choice), owner.request.prompt,
                table.end_ids, table.num_tokens),
       stops_(owner.request.sampling.stop,
-             owner.request.sampling.include_stop ? StopText::kKeep : StopText::kDrop) {
+             owner.request.sampling.include_stop ? StopText::kKeep : StopText::kDrop),
+      thoughts_(owner.request.thoughts) {
   if (table.tokenizer != nullptr) {
     characters_.emplace(*table.tokenizer, models::SpecialText::kSkip);
   }
@@ -36,24 +37,35 @@ Sequence::Sequence(ActiveRequest& owner, int32_t choice, const TokenTable& table
     allowed_.resize(owner.request.grammar->vocabulary().num_mask_words());
     grammar_->FillMask(absl::MakeSpan(allowed_));
   }
+  EndThoughts();
+}
+
+void Sequence::ChooseToken(absl::Span<float> logits, kernels::SamplingScratch& scratch) {
+  double log_sum = 0;
+  if (wants_log_probs()) {
+    log_sum = SetTop(logits, owner.request.sampling.logprobs, table_.num_tokens, scratch,
+                     chosen_log_probs_);
+  }
+  chosen_ = sampler_.Sample(logits, scratch, allowed_);
+  if (wants_log_probs() && chosen_->ok()) {
+    chosen_log_probs_.chosen =
+        static_cast<float>(double{sampler_.RawLogit(logits, **chosen_)} - log_sum);
+  }
 }
 
 absl::StatusOr<bool> Sequence::AddToken(absl::Span<float> logits,
                                         kernels::SamplingScratch& scratch) {
-  const int32_t num_top = owner.request.sampling.logprobs;
-  const bool wants_log_probs = num_top >= 0 || owner.chooses_best();
-  if (wants_log_probs) raw_logits_.assign(logits.begin(), logits.end());
-  ASSIGN_OR_RETURN(const int32_t token, sampler_.Sample(logits, scratch, allowed_));
+  if (!chosen_.has_value()) ChooseToken(logits, scratch);
+  ASSIGN_OR_RETURN(const int32_t token, *std::exchange(chosen_, std::nullopt));
   GenerationEvent event;
   event.choice = choice;
   event.prompt_logprobs = std::exchange(prompt_log_probs_, {});
-  if (wants_log_probs) {
-    TokenLogProbs log_probs = LogProbsOf(raw_logits_, token, num_top, table_.num_tokens);
-    if (owner.chooses_best()) owner.log_prob_sums[choice] += log_probs.chosen;
-    if (num_top >= 0) event.logprobs.push_back(std::move(log_probs));
-  }
+  if (owner.chooses_best()) owner.log_prob_sums[choice] += chosen_log_probs_.chosen;
+  if (owner.request.sampling.logprobs >= 0)
+    event.logprobs.push_back(std::exchange(chosen_log_probs_, {}));
   Accept(token, event);
   if (grammar_.has_value()) FollowGrammar(token, event);
+  EndThoughts();
   owner.Push(std::move(event));
   return finish_reason_ != FinishReason::kNone;
 }
@@ -62,6 +74,7 @@ void Sequence::Accept(int32_t token, GenerationEvent& event) {
   tokens.push_back(token);
   ++owner.usage.num_completion_tokens;
   event.token_ids.push_back(token);
+  if (table_.tokenizer != nullptr) thoughts_.Push(table_.tokenizer->TokenBytes(token));
   if (sampler_.IsEnd(token)) {
     finish_reason_ = FinishReason::kStop;
     return;
@@ -102,6 +115,17 @@ void Sequence::JumpAhead(GenerationEvent& event) {
   }
 }
 
+// The grammar of an answer with thoughts allows this token, too: it allows every character there.
+void Sequence::EndThoughts() {
+  const std::optional<int32_t> forced = thoughts_.Forced();
+  if (!forced.has_value()) {
+    if (!grammar_.has_value()) allowed_.clear();
+    return;
+  }
+  allowed_.assign((table_.num_tokens + 63) / 64, 0);
+  allowed_[*forced / 64] = uint64_t{1} << (*forced % 64);
+}
+
 std::string Sequence::Filter(std::string text) {
   if (sampler_.num_generated() < owner.request.sampling.min_tokens) return text;
   StopMatcher::Result result = stops_.Append(text);
@@ -112,12 +136,13 @@ std::string Sequence::Filter(std::string text) {
   return std::move(result.text);
 }
 
-void Sequence::ScorePrompt(int64_t position, absl::Span<const float> rows, int64_t width) {
+void Sequence::ScorePrompt(int64_t position, absl::Span<const float> rows, int64_t width,
+                           kernels::SamplingScratch& scratch) {
   const int32_t num_top = owner.request.sampling.prompt_logprobs;
   for (; !rows.empty(); rows.remove_prefix(width), ++position) {
     if (position != num_scored_ || prompt_is_scored()) continue;  // computed again
     prompt_log_probs_.push_back(
-        LogProbsOf(rows.first(width), tokens[position + 1], num_top, table_.num_tokens));
+        LogProbsOf(rows.first(width), tokens[position + 1], num_top, table_.num_tokens, scratch));
     ++num_scored_;
   }
 }

@@ -20,6 +20,7 @@
 #include "serving/scheduler/batch_plan.h"
 #include "serving/scheduler/block_hash.h"
 #include "serving/text/stop_matcher.h"
+#include "serving/text/thought_budget.h"
 
 namespace oneai::serving {
 
@@ -54,12 +55,16 @@ class Sequence {
   Sequence(ActiveRequest& owner, int32_t choice, const TokenTable& tokens,
            int64_t draft_tokens_max);
 
-  // Chooses the next token from a row of logits (overwritten), adds it, and pushes what may be
-  // shown. The last event is that of LastEvent. Returns true when the answer is complete.
-  // kInternal: see TokenSampler.
+  // Chooses the next token from a row of logits (overwritten), for AddToken to add. Touches nothing
+  // that sequences share, so that those of a step may be asked at once, each with its own scratch.
+  void ChooseToken(absl::Span<float> logits, kernels::SamplingScratch& scratch);
+  // Chooses the next token, unless that has been done, adds it, and pushes what may be shown. The
+  // last event is that of LastEvent. Returns true when the answer is complete. kInternal: see
+  // TokenSampler.
   absl::StatusOr<bool> AddToken(absl::Span<float> logits, kernels::SamplingScratch& scratch);
   // Takes the rows of logits [rows, width] of the computed prompt tokens from `position` on.
-  void ScorePrompt(int64_t position, absl::Span<const float> rows, int64_t width);
+  void ScorePrompt(int64_t position, absl::Span<const float> rows, int64_t width,
+                   kernels::SamplingScratch& scratch);
   // The answer to kHidden and kScores: completes it.
   void SetValues(std::vector<float> values);
   // Completes an answer of no tokens (max_tokens 0).
@@ -106,23 +111,30 @@ class Sequence {
   DraftLength draft_length;
 
  private:
+  bool wants_log_probs() const {
+    return owner.request.sampling.logprobs >= 0 || owner.chooses_best();
+  }
   // Adds an output token to `event`; may set finish_reason_.
   void Accept(int32_t token, GenerationEvent& event);
   // Moves the grammar on by the token that was added, appends what is forced after it, and finds
   // out what is allowed next; may set finish_reason_.
   void FollowGrammar(int32_t token, GenerationEvent& event);
   void JumpAhead(GenerationEvent& event);
+  // Once the thoughts have become too long: leaves only the token that ends them.
+  void EndThoughts();
   // Passes text through the stop strings; may set finish_reason_.
   std::string Filter(std::string text);
 
   const TokenTable& table_;
   TokenSampler sampler_;
   std::optional<GrammarMatcher> grammar_;  // nullopt: free text
-  std::vector<uint64_t> allowed_;          // by the grammar, next
+  std::vector<uint64_t> allowed_;          // next; empty: all
   std::optional<models::StreamDecoder> characters_;
   StopMatcher stops_;
+  ThoughtBudget thoughts_;
   std::vector<BlockHash> chain_;
-  std::vector<float> raw_logits_;  // reused
+  std::optional<absl::StatusOr<int32_t>> chosen_;  // the next token
+  TokenLogProbs chosen_log_probs_;                 // beside it, where they are wanted
   std::vector<TokenLogProbs> prompt_log_probs_;
   int64_t num_scored_ = 0;  // prompt tokens whose next one has its log-probability
   std::vector<float> values_;

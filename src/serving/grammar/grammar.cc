@@ -52,11 +52,38 @@ absl::StatusOr<Grammar> ParseGrammar(const GrammarSpec& spec, const GrammarLimit
   return absl::InternalError("unknown kind of grammar");
 }
 
+// Characters up to the first "</think>", and that: an automaton of as many states as the tag has
+// letters. Its '<' is nowhere else in the tag, so that whatever else begins like the tag ends
+// before the next '<'.
+ExprId UpToThinkEnd(ExpressionPool& pool) {
+  static constexpr absl::string_view kRest = "/think>";
+  const auto other_than = [&](std::vector<CharRange> chars) {
+    return pool.Chars(Complement(MakeCharSet(std::move(chars))));
+  };
+  std::vector<ExprId> begun, plain = {other_than({{'<', '<'}})};
+  for (size_t i = 0; i < kRest.size(); ++i)
+    begun.push_back(pool.Bytes(absl::StrCat("<", kRest.substr(0, i))));
+  const ExprId any_begun = pool.Repeat(pool.Alternate(begun), 0, Expr::kUnbounded);
+  for (size_t i = 0; i < kRest.size(); ++i) {
+    const uint32_t next = static_cast<uint32_t>(kRest[i]);
+    plain.push_back(pool.Concat({any_begun, begun[i], other_than({{'<', '<'}, {next, next}})}));
+  }
+  return pool.Concat({pool.Repeat(pool.Alternate(std::move(plain)), 0, Expr::kUnbounded), any_begun,
+                      pool.Bytes("<"), pool.Bytes(kRest)});
+}
+
+ExprId ThoughtsBefore(Thoughts thoughts, ExpressionPool& pool) {
+  if (thoughts == Thoughts::kNone) return pool.Bytes("");
+  const ExprId opened = pool.Concat({UpToThinkEnd(pool), pool.Bytes("\n\n")});
+  if (thoughts == Thoughts::kAreOpened) return opened;
+  return pool.Optional(pool.Concat({pool.Bytes("<think>"), opened}));
+}
+
 void Surround(const GrammarSpec& spec, Grammar& grammar) {
-  if (spec.before.empty() && spec.after.empty()) return;
+  if (spec.before.empty() && spec.after.empty() && spec.thoughts == Thoughts::kNone) return;
   ExpressionPool& pool = grammar.pool;
-  const ExprId body =
-      pool.Concat({pool.Bytes(spec.before), pool.Call(grammar.start), pool.Bytes(spec.after)});
+  const ExprId body = pool.Concat({ThoughtsBefore(spec.thoughts, pool), pool.Bytes(spec.before),
+                                   pool.Call(grammar.start), pool.Bytes(spec.after)});
   grammar.start = pool.AddRule("surrounded");
   pool.rule(grammar.start).body = body;
 }

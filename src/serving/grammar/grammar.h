@@ -27,6 +27,14 @@ enum class JsonWhitespace {
   kIndented,     // kSingleSpace, or a line break and up to 20 blanks or tabs wherever JSON allows
 };
 
+// Thoughts before the answer, of any characters but the tag that ends them, which exactly two line
+// breaks follow, as Qwen's templates have it.
+enum class Thoughts {
+  kNone,       // the answer begins at once
+  kMayOpen,    // "<think>", thoughts, "</think>\n\n", then the answer; or the answer at once
+  kAreOpened,  // the prompt ended in "<think>": thoughts, "</think>\n\n", then the answer
+};
+
 struct GrammarSpec {
   enum class Kind {
     kJsonObject,  // any JSON object (RFC 8259); `text` is not used
@@ -42,6 +50,7 @@ struct GrammarSpec {
   // Exactly this stands before and after what the grammar matches: "<tool_call>\n" and
   // "\n</tool_call>" for a call that must be made.
   std::string before, after;
+  Thoughts thoughts = Thoughts::kNone;  // before `before`
 };
 
 // Bounds of a compilation and of its result. The defaults compile any schema that people write in

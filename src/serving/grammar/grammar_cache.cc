@@ -11,8 +11,9 @@ namespace {
 
 // Everything that the result depends on, unambiguously: lengths come before contents.
 std::string KeyOf(const GrammarSpec& spec) {
-  std::string key = absl::StrCat(static_cast<int>(spec.kind), ",",
-                                 static_cast<int>(spec.whitespace), ",", spec.text.size(), ":");
+  std::string key =
+      absl::StrCat(static_cast<int>(spec.kind), ",", static_cast<int>(spec.whitespace), ",",
+                   static_cast<int>(spec.thoughts), ",", spec.text.size(), ":");
   absl::StrAppend(&key, spec.text);
   absl::StrAppend(&key, spec.before.size(), ":", spec.before, spec.after.size(), ":", spec.after);
   for (const std::string& choice : spec.choices) absl::StrAppend(&key, choice.size(), ":", choice);

@@ -8,8 +8,6 @@
 namespace oneai::serving {
 namespace {
 
-constexpr char kCallBegin[] = "<tool_call>\n", kCallEnd[] = "\n</tool_call>";
-
 template <typename Message>
 void SetToken(const models::Tokenizer* tokenizer, int32_t id, float logprob, Message& out) {
   out.set_token_id(id);
@@ -37,17 +35,15 @@ v1::GenerationChunk AnswerWriter::Write(const GenerationEvent& event) {
   if (!format_.parses_output) {
     chunk.mutable_text()->append(event.text);
   } else {
-    if (is_first && format_.is_bare_call)
-      WriteDeltas(choice.parser.Feed(kCallBegin), choice, chunk);
+    if (is_first) WriteDeltas(choice.parser.Feed(format_.unwritten_begin), choice, chunk);
     WriteDeltas(choice.parser.Feed(event.text), choice, chunk);
   }
   chunk.mutable_token_ids()->Add(event.token_ids.begin(), event.token_ids.end());
   WriteLogProbs(event, chunk);
   if (event.finish_reason != FinishReason::kNone) {
     if (format_.parses_output) {
-      // A call that was cut off has no end.
-      if (format_.is_bare_call && event.finish_reason == FinishReason::kStop)
-        WriteDeltas(choice.parser.Feed(kCallEnd), choice, chunk);
+      if (event.finish_reason == FinishReason::kStop)
+        WriteDeltas(choice.parser.Feed(format_.unwritten_end), choice, chunk);
       WriteDeltas(choice.parser.Finish(), choice, chunk);
     }
     const bool calls = !choice.call_ids.empty() && event.finish_reason == FinishReason::kStop;

@@ -26,9 +26,9 @@ struct AnswerFormat {
   bool parses_output = false;  // chat: split by `output` and `tools`; else all text is content
   OutputFormat output;
   ToolTypes tools;
-  // The caller made the model call a tool: the answer is the JSON of one call, and the tags around
-  // it were left out.
-  bool is_bare_call = false;
+  // What stands around the model's text although the model was not asked to write it: the tags of
+  // a call that it must make. An answer that was cut off has no end.
+  std::string unwritten_begin, unwritten_end;
   const models::Tokenizer* tokenizer = nullptr;  // for the bytes of log-probabilities
   std::vector<int32_t> prompt;                   // beside the prompt's log-probabilities
 };

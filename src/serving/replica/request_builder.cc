@@ -23,8 +23,10 @@ constexpr int kRerankDocumentsMax = 1024;
 // Qwen3-Reranker's own default; see its model card.
 constexpr char kRerankInstruction[] =
     "Given a web search query, retrieve relevant passages that answer the query";
-// What stands between an open <think> and an answer that may not begin with thoughts.
-constexpr char kCloseThink[] = "\n</think>\n\n";
+constexpr char kCallBegin[] = "<tool_call>\n", kCallEnd[] = "\n</tool_call>";
+// What ends thoughts that are too long. The two line breaks that follow are the model's to write.
+constexpr char kCloseThink[] = "\n</think>";
+constexpr int64_t kThoughtTokensMax = int64_t{1} << 31;
 
 const char* TaskName(ModelTask task) {
   switch (task) {
@@ -59,9 +61,17 @@ Chat ToChat(const v1::ChatRequest& request) {
   return chat;
 }
 
-bool EndsInsideThink(absl::string_view prompt_end) {
-  const size_t open = prompt_end.rfind("<think>");
-  return open != absl::string_view::npos && !absl::StrContains(prompt_end.substr(open), "</think>");
+// Where the answer to a grammar begins: behind the thoughts, if the model has any.
+Thoughts ThoughtsOf(ReasoningFormat reasoning) {
+  switch (reasoning) {
+    case ReasoningFormat::kNone:
+      return Thoughts::kNone;
+    case ReasoningFormat::kThinkTags:
+      return Thoughts::kMayOpen;
+    case ReasoningFormat::kStartsInside:
+      return Thoughts::kAreOpened;
+  }
+  return Thoughts::kNone;
 }
 
 }  // namespace
@@ -95,14 +105,36 @@ absl::StatusOr<int32_t> RequestBuilder::FindAdapter(const std::string& model,
                    known.empty() ? "; it has none" : "; it has: ", absl::StrJoin(known, ", ")));
 }
 
-absl::Status RequestBuilder::SetGrammar(const v1::StructuredOutput& structured,
-                                        GenerationRequest& out) const {
-  ASSIGN_OR_RETURN(const std::optional<GrammarSpec> spec, ToGrammarSpec(structured));
+absl::Status RequestBuilder::SetGrammar(const v1::StructuredOutput& structured, Thoughts thoughts,
+                                        absl::string_view before, GenerationRequest& out) const {
+  ASSIGN_OR_RETURN(std::optional<GrammarSpec> spec, ToGrammarSpec(structured));
   if (!spec.has_value()) return absl::OkStatus();
+  spec->thoughts = thoughts;
+  spec->before = std::string(before);
   if (grammars_ == nullptr) {
     return absl::FailedPreconditionError("this replica has no tokenizer for structured output");
   }
   ASSIGN_OR_RETURN(out.grammar, grammars_->Get(*spec));
+  return absl::OkStatus();
+}
+
+// "thinking_budget" among the template's variables; the template sees it, too.
+absl::Status RequestBuilder::SetThoughtLimit(const v1::ChatRequest& request, Thoughts thoughts,
+                                             GenerationRequest& out) const {
+  if (request.template_variables_json().empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const models::Json variables,
+                   models::ParseJson(request.template_variables_json(), "template_variables_json"));
+  const auto budget = variables.find("thinking_budget");
+  if (budget == variables.end() || budget->is_null()) return absl::OkStatus();
+  if (!budget->is_number_integer() || *budget < 0 || *budget > kThoughtTokensMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("thinking_budget is ", budget->dump(),
+                     "; it must be a whole number of tokens from 0 to ", kThoughtTokensMax));
+  }
+  if (thoughts == Thoughts::kNone) return absl::OkStatus();
+  out.thoughts.tokens_max = budget->get<int64_t>();
+  out.thoughts.are_opened = thoughts == Thoughts::kAreOpened;
+  out.thoughts.closing = prompts_->FromText(kCloseThink);
   return absl::OkStatus();
 }
 
@@ -139,7 +171,7 @@ absl::StatusOr<BuiltRequest> RequestBuilder::Build(const v1::CompletionRequest& 
     built.generation.prompt = prompts_->FromText(request.text());
   }
   if (request.echo()) built.format.echo = prompts_->ToText(built.generation.prompt);
-  RETURN_IF_ERROR(SetGrammar(request.structured(), built.generation));
+  RETURN_IF_ERROR(SetGrammar(request.structured(), Thoughts::kNone, "", built.generation));
   RETURN_IF_ERROR(Fill(request, kCompletionMaxTokens, built));
   return built;
 }
@@ -159,30 +191,31 @@ absl::StatusOr<BuiltRequest> RequestBuilder::Build(const v1::ChatRequest& reques
   Chat chat = ToChat(request);
   if (tools.offered) chat.tools_json = request.tools_json();
   ASSIGN_OR_RETURN(ChatPrompt prompt, prompts_->FromChat(chat));
-  // A constrained answer starts at once: what the model would think first has no place in it.
-  std::string opening;
-  if ((is_structured || is_bare_call) && EndsInsideThink(prompt.end)) opening = kCloseThink;
-  if (is_bare_call) opening += "<tool_call>\n";
-  const std::vector<int32_t> more = prompts_->FromText(opening);
-  prompt.tokens.insert(prompt.tokens.end(), more.begin(), more.end());
-
+  AnswerFormat& format = built.format;
+  format.parses_output = !request.raw_output() || is_bare_call;
+  format.output = ChooseOutputFormat(prompts_->template_source(), prompt.end, tools.offered);
+  const Thoughts thoughts = ThoughtsOf(format.output.reasoning);
+  if (is_structured || is_bare_call) format.output.think_breaks_max = 2;
+  if (is_bare_call) {
+    format.output.tool_calls = ToolCallFormat::kHermes;
+    format.unwritten_end = kCallEnd;
+  }
+  // A call that comes at once begins in the prompt; behind thoughts it is part of the grammar.
+  if (is_bare_call && thoughts == Thoughts::kNone) {
+    const std::vector<int32_t> more = prompts_->FromText(kCallBegin);
+    prompt.tokens.insert(prompt.tokens.end(), more.begin(), more.end());
+    format.unwritten_begin = kCallBegin;
+  }
   built.generation.prompt = std::move(prompt.tokens);
-  built.format.parses_output = !request.raw_output();
-  built.format.output =
-      ChooseOutputFormat(prompts_->template_source(), prompt.end + opening, tools.offered);
+  RETURN_IF_ERROR(SetThoughtLimit(request, thoughts, built.generation));
   if (tools.offered) {
     ASSIGN_OR_RETURN(const models::Json parsed, models::ParseJson(request.tools_json(), "tools"));
-    ASSIGN_OR_RETURN(built.format.tools, ToolTypes::From(parsed));
+    ASSIGN_OR_RETURN(format.tools, ToolTypes::From(parsed));
   }
-  if (is_bare_call) {
-    built.format.is_bare_call = built.format.parses_output = true;
-    built.format.output = {ToolCallFormat::kHermes, ReasoningFormat::kNone};
-    v1::StructuredOutput call;
-    call.set_json_schema(tools.call_schema);
-    RETURN_IF_ERROR(SetGrammar(call, built.generation));
-  } else {
-    RETURN_IF_ERROR(SetGrammar(request.structured(), built.generation));
-  }
+  v1::StructuredOutput form = request.structured();
+  if (is_bare_call) form.set_json_schema(tools.call_schema);
+  const bool opens_in_answer = is_bare_call && thoughts != Thoughts::kNone;
+  RETURN_IF_ERROR(SetGrammar(form, thoughts, opens_in_answer ? kCallBegin : "", built.generation));
   // What the context leaves; at least 1, so that a prompt that fills it is refused for its length.
   const int64_t left =
       model_.max_context_tokens - static_cast<int64_t>(built.generation.prompt.size());

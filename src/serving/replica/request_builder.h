@@ -58,7 +58,10 @@ class RequestBuilder {
  private:
   absl::StatusOr<int32_t> FindAdapter(const std::string& model, const std::string& adapter) const;
   absl::Status CheckTask(ModelTask wanted, const char* call) const;
-  absl::Status SetGrammar(const v1::StructuredOutput& structured, GenerationRequest& out) const;
+  absl::Status SetGrammar(const v1::StructuredOutput& structured, Thoughts thoughts,
+                          absl::string_view before, GenerationRequest& out) const;
+  absl::Status SetThoughtLimit(const v1::ChatRequest& request, Thoughts thoughts,
+                               GenerationRequest& out) const;
   template <typename Request>
   absl::Status Fill(const Request& request, int64_t default_max_tokens, BuiltRequest& built) const;
   std::vector<int32_t> InputTokens(const v1::TextInput& input) const;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "kernels/sampling/sampling.h"
 
 namespace oneai::serving {
 
@@ -18,9 +19,14 @@ struct TokenLogProbs {
   std::vector<float> top_values;  // beside top_ids
 };
 
-// Of `token` and the `num_top` best ids below `num_tokens_known`, from a row of raw logits. The sum
-// is float64 in the order of the ids, so equal rows give equal bits.
+// Of the `num_top` best ids below `num_tokens_known`, from a row of raw logits. Returns the
+// logarithm of the row's sum, by which a logit exceeds its log-probability. Equal rows give equal
+// bits.
+double SetTop(absl::Span<const float> logits, int32_t num_top, int64_t num_tokens_known,
+              kernels::SamplingScratch& scratch, TokenLogProbs& log_probs);
+
+// The same, and of `token`.
 TokenLogProbs LogProbsOf(absl::Span<const float> logits, int32_t token, int32_t num_top,
-                         int64_t num_tokens_known);
+                         int64_t num_tokens_known, kernels::SamplingScratch& scratch);
 
 }  // namespace oneai::serving

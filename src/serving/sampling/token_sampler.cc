@@ -53,26 +53,45 @@ TokenSampler::TokenSampler(const SamplingSettings& settings, absl::Span<const in
 absl::StatusOr<int32_t> TokenSampler::Sample(absl::Span<float> logits,
                                              kernels::SamplingScratch& scratch,
                                              absl::Span<const uint64_t> allowed) {
-  for (const auto& [id, bias] : settings_.logit_bias) {
-    if (id >= 0 && id < static_cast<int64_t>(logits.size())) logits[id] += bias;
-  }
-  Penalise(logits);
+  raw_logits_.clear();
+  AddBias(logits);
+  if (has_penalties()) Penalise(logits);
   if (!allowed.empty()) Forbid(logits, allowed);
-  const int32_t best =
-      num_generated_ < settings_.min_tokens ? BestBeforeEnd(logits) : BestFinite(logits);
-  if (best < 0) {
+  const bool hides_ends = num_generated_ < settings_.min_tokens;
+  int32_t token = hides_ends ? BestBeforeEnd(logits) : -1;
+  // The draw of a broken row is its best logit.
+  if (settings_.temperature != 0.0) {
+    token = Draw(logits, num_generated_, scratch);
+  } else if (!hides_ends) {
+    token = BestFinite(logits);
+  }
+  if (token < 0 || !std::isfinite(logits[token])) {
     return absl::InternalError(absl::StrCat("the model gave no finite logit at output token ",
                                             num_generated_,
                                             ": the checkpoint's weights are damaged"));
   }
-  const int32_t token = settings_.temperature == 0.0 ? best : Draw(logits, num_generated_, scratch);
   Take(token);
   return token;
 }
 
+float TokenSampler::RawLogit(absl::Span<const float> logits, int32_t token) const {
+  for (const auto& [id, logit] : raw_logits_) {
+    if (id == token) return logit;
+  }
+  return logits[token];
+}
+
+void TokenSampler::AddBias(absl::Span<float> logits) {
+  for (const auto& [id, bias] : settings_.logit_bias) {
+    if (id < 0 || id >= static_cast<int64_t>(logits.size())) continue;
+    raw_logits_.emplace_back(id, logits[id]);
+    logits[id] += bias;
+  }
+}
+
 void TokenSampler::Take(int32_t token) {
   ++num_generated_;
-  ++times_output_[token];
+  if (has_penalties()) ++times_output_[token];
 }
 
 int32_t TokenSampler::Guess(absl::Span<const float> logits, int64_t index,
@@ -117,11 +136,12 @@ int32_t TokenSampler::BestBeforeEnd(absl::Span<float> logits) {
   return BestFinite(logits);
 }
 
-void TokenSampler::Penalise(absl::Span<float> logits) const {
+void TokenSampler::Penalise(absl::Span<float> logits) {
   const float repetition = static_cast<float>(settings_.repetition_penalty);
   for (const auto& [id, times] : times_output_) {
     if (id < 0 || id >= static_cast<int64_t>(logits.size())) continue;
     float& logit = logits[id];
+    raw_logits_.emplace_back(id, logit);
     logit = logit > 0 ? logit / repetition : logit * repetition;
     if (times > 0) {
       logit -= static_cast<float>(settings_.presence_penalty + settings_.frequency_penalty * times);

@@ -29,13 +29,15 @@ class TokenSampler {
   TokenSampler(const SamplingSettings& settings, absl::Span<const int32_t> prompt,
                std::vector<int32_t> end_ids, int64_t num_tokens_known);
 
-  // Chooses output token number `num_generated()` from a row of logits, which it overwrites, and
-  // counts it. In this order: logit_bias is added, penalties, `allowed` (a bit for each id, bit
-  // id % 64 of word id / 64; empty: all), no end token before min_tokens (unless nothing else is
-  // allowed), temperature and filters. kInternal: no token has a finite logit (a broken checkpoint
-  // or kernel).
+  // Chooses output token number `num_generated()` from a row of logits, some of which it
+  // overwrites, and counts it. In this order: logit_bias is added, penalties, `allowed` (a bit for
+  // each id, bit id % 64 of word id / 64; empty: all), no end token before min_tokens (unless
+  // nothing else is allowed), temperature and filters. kInternal: no token has a finite logit (a
+  // broken checkpoint or kernel).
   absl::StatusOr<int32_t> Sample(absl::Span<float> logits, kernels::SamplingScratch& scratch,
                                  absl::Span<const uint64_t> allowed = {});
+  // The logit that `token` had in the row, now `logits`, before the last Sample.
+  float RawLogit(absl::Span<const float> logits, int32_t token) const;
   // Counts a token that was not chosen here, because nothing else was possible.
   void Take(int32_t token);
   // A guess at output token `index` from another model's logits, with the draw that Sample will
@@ -48,7 +50,12 @@ class TokenSampler {
   int64_t num_generated() const { return num_generated_; }
 
  private:
-  void Penalise(absl::Span<float> logits) const;
+  bool has_penalties() const {
+    return settings_.repetition_penalty != 1.0 || settings_.presence_penalty != 0.0 ||
+           settings_.frequency_penalty != 0.0;
+  }
+  void AddBias(absl::Span<float> logits);
+  void Penalise(absl::Span<float> logits);
   // Of the known ids; -1: none is finite.
   int32_t BestFinite(absl::Span<const float> logits) const;
   // As BestFinite, once no end token can be chosen if there is another.
@@ -59,9 +66,12 @@ class TokenSampler {
   const SamplingSettings settings_;
   std::vector<int32_t> end_ids_;  // stop_token_ids, and the model's unless ignore_eos
   const int64_t num_tokens_known_;
-  absl::flat_hash_map<int32_t, int32_t> times_output_;  // 0 for tokens of the prompt
+  // With penalties; 0 for tokens of the prompt.
+  absl::flat_hash_map<int32_t, int32_t> times_output_;
   int64_t num_generated_ = 0;
   std::vector<std::pair<int32_t, float>> hidden_ends_;  // reused
+  // Ids whose logits were changed, with what they were; the first entry of an id counts.
+  std::vector<std::pair<int32_t, float>> raw_logits_;
 };
 
 }  // namespace oneai::serving

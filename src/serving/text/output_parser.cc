@@ -135,7 +135,7 @@ class OutputParser::State {
       tag_.clear();
       blanks_.clear();
       place_ = Place::kContent;
-      skip_breaks_ = true;
+      breaks_left_ = format_.think_breaks_max;
       return "";
     }
     if (absl::StartsWith(kThinkEnd, tag_)) return "";
@@ -146,8 +146,11 @@ class OutputParser::State {
   }
 
   std::string ReadContent(char c, std::vector<OutputDelta>& out) {
-    if (skip_breaks_ && c == '\n') return "";
-    skip_breaks_ = false;
+    if (breaks_left_ > 0 && c == '\n') {
+      --breaks_left_;
+      return "";
+    }
+    breaks_left_ = 0;
     if (format_.tool_calls == ToolCallFormat::kNone) {
       Emit(OutputDelta::Kind::kContent, absl::string_view(&c, 1), out);
       return "";
@@ -261,7 +264,8 @@ class OutputParser::State {
   Place place_;
   std::string blanks_;        // white space that is shown only if no tag follows
   std::string tag_;           // what may be the beginning of a tag
-  bool skip_breaks_ = false;  // line breaks after a tag of reasoning
+  bool skip_breaks_ = false;  // line breaks where reasoning begins
+  size_t breaks_left_ = 0;    // and so many where it has ended
   bool after_call_ = false;   // only blanks since a call
   std::unique_ptr<ToolCallReader> reader_;
   std::string raw_;        // of the call, since it was shown last

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -39,6 +40,9 @@ struct OutputFormat {
   // A call of up to so many bytes is shown only when it is complete, so that a malformed one can
   // still come out as content; the arguments of a longer one are streamed as they come.
   size_t hold_bytes = 1024;
+  // So many line breaks behind </think> belong to the form; an answer that is held to a grammar has
+  // exactly two there, and those after it are its own.
+  size_t think_breaks_max = std::numeric_limits<size_t>::max();
 };
 
 // The format of a model by the text of its chat template ('<function=': XML; '<tool_call>': hermes)

@@ -10,7 +10,8 @@ namespace {
 using ::testing::HasSubstr;
 
 std::shared_ptr<const CompiledGrammar> Compile(GrammarSpec::Kind kind, std::string text,
-                                               int64_t num_tokens = kNumByteTokens) {
+                                               int64_t num_tokens = kNumByteTokens,
+                                               Thoughts thoughts = Thoughts::kNone) {
   const std::unique_ptr<models::Tokenizer> tokenizer = NewByteTokenizer();
   absl::StatusOr<std::shared_ptr<const TokenVocabulary>> vocabulary =
       TokenVocabulary::Create(*tokenizer, {kEndToken}, num_tokens);
@@ -19,6 +20,7 @@ std::shared_ptr<const CompiledGrammar> Compile(GrammarSpec::Kind kind, std::stri
   spec.kind = kind;
   spec.text = std::move(text);
   spec.whitespace = JsonWhitespace::kCompact;
+  spec.thoughts = thoughts;
   absl::StatusOr<std::shared_ptr<const CompiledGrammar>> grammar =
       CompiledGrammar::Compile(spec, *vocabulary, GrammarLimits());
   EXPECT_OK(grammar);
@@ -103,6 +105,52 @@ TEST(GrammarEngineTest, SpeculationDoesNotChangeTheAnswer) {
     }
   }
   EXPECT_GT(engine->stats().num_accepted_tokens, 0);
+}
+
+// The model thinks first, in one way, and then leaves the answer to the grammar.
+GenerationRequest Thinking(uint64_t seed) {
+  GenerationRequest request = TextRequest("tell me", 57);
+  request.sampling.temperature = seed == 0 ? 0 : 5;
+  request.sampling.seed = seed;
+  request.grammar =
+      Compile(GrammarSpec::Kind::kRegex, "[0-9]{3} apples", kNumByteTokens, Thoughts::kAreOpened);
+  return request;
+}
+FakeRunnerOptions Thinker(const std::string& thoughts) {
+  FakeRunnerOptions runner;
+  runner.next = [thoughts](const std::vector<int32_t>& context) -> int32_t {
+    return context.size() - 7 < thoughts.size() ? thoughts[context.size() - 7] : 'x';
+  };
+  return runner;
+}
+
+TEST(GrammarEngineTest, ThoughtsComeBeforeTheAnswer) {
+  FakeEngine engine(SmallOptions(), Thinker("Well <b></b>.</think>"));
+  const std::string text = engine.Ask(Thinking(0)).text;
+  EXPECT_TRUE(absl::StartsWith(text, "Well <b></b>.</think>\n\n")) << text;
+  EXPECT_TRUE(absl::EndsWith(text, " apples")) << text;
+  EXPECT_EQ(text.size(), 23 + 10u);
+}
+
+TEST(GrammarEngineTest, ThoughtsMayBeCutShort) {
+  EngineOptions guessing = SmallOptions();
+  guessing.speculation = Speculation::kDraftModel;
+  FakeEngine plain(SmallOptions(), Thinker("Well I do not know"));
+  FakeEngine engine(guessing, Thinker("Well I do not know"), nullptr,
+                    std::make_unique<FakeRunner>(Thinker("Well\n</think>\n\n123 apples")));
+  for (uint64_t seed = 0; seed < 10; ++seed) {
+    GenerationRequest request = Thinking(seed);
+    request.thoughts = {.tokens_max = 4, .are_opened = true, .closing = Bytes("\n</think>")};
+    const GenerationEvent answer = plain.Ask(request);
+    if (seed == 0) {
+      EXPECT_TRUE(absl::StartsWith(answer.text, "Well\n</think>\n\n")) << answer.text;
+    }
+    EXPECT_EQ(answer.text.substr(answer.text.find("\n</think>\n\n")).size(), 11 + 10u)
+        << answer.text;
+    EXPECT_EQ(engine.Ask(request).token_ids, answer.token_ids);
+    request.grammar = nullptr;
+    EXPECT_TRUE(absl::StrContains(plain.Ask(request).text, "\n</think>"));
+  }
 }
 
 TEST(GrammarEngineTest, MaxTokensCutsForcedTextToo) {

@@ -73,8 +73,10 @@ TEST(AnswerWriterTest, ThoughtsAndCallsAreSplitFromTheText) {
 
 TEST(AnswerWriterTest, AForcedCallHasNoTagsOfItsOwn) {
   AnswerFormat format;
-  format.parses_output = format.is_bare_call = true;
-  format.output = {ToolCallFormat::kHermes, ReasoningFormat::kNone};
+  format.parses_output = true;
+  format.unwritten_begin = "<tool_call>\n";
+  format.unwritten_end = "\n</tool_call>";
+  format.output.tool_calls = ToolCallFormat::kHermes;
   const v1::GenerationResponse response = Collect(
       format,
       {Text("{\"name\": \"f\", "), Text("\"arguments\": {}}"), Last(FinishReason::kStop, 0, true)});
@@ -82,6 +84,34 @@ TEST(AnswerWriterTest, AForcedCallHasNoTagsOfItsOwn) {
   EXPECT_EQ(response.choices(0).tool_calls(0).name(), "f");
   EXPECT_EQ(response.choices(0).text(), "");
   EXPECT_EQ(response.choices(0).finish_reason(), v1::TOOL_CALLS);
+}
+
+TEST(AnswerWriterTest, AForcedCallMayComeAfterThoughts) {
+  AnswerFormat format;
+  format.parses_output = true;
+  format.unwritten_end = "\n</tool_call>";
+  format.output.tool_calls = ToolCallFormat::kHermes;
+  format.output.reasoning = ReasoningFormat::kStartsInside;
+  const v1::GenerationResponse response =
+      Collect(format, {Text("<tool_call> or not?</thi"), Text("nk>\n\n<tool_call>\n{\"name\": "),
+                       Text("\"f\", \"arguments\": {}}"), Last(FinishReason::kStop, 0, true)});
+  EXPECT_EQ(response.choices(0).reasoning(), "<tool_call> or not?");
+  ASSERT_EQ(response.choices(0).tool_calls_size(), 1);
+  EXPECT_EQ(response.choices(0).tool_calls(0).arguments_json(), "{}");
+  EXPECT_EQ(response.choices(0).text(), "");
+  EXPECT_EQ(response.choices(0).finish_reason(), v1::TOOL_CALLS);
+}
+
+// A grammar's own line breaks are not those of the form.
+TEST(AnswerWriterTest, OnlyTwoLineBreaksAfterThoughtsBelongToTheForm) {
+  AnswerFormat format;
+  format.parses_output = true;
+  format.output.reasoning = ReasoningFormat::kThinkTags;
+  format.output.think_breaks_max = 2;
+  const v1::GenerationResponse response = Collect(
+      format, {Text("<think>a</think>\n"), Text("\n\nb"), Last(FinishReason::kStop, 0, true)});
+  EXPECT_EQ(response.choices(0).reasoning(), "a");
+  EXPECT_EQ(response.choices(0).text(), "\nb");
 }
 
 TEST(AnswerWriterTest, LogProbsCarryTheBytesOfTheirTokens) {

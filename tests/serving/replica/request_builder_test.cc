@@ -1,5 +1,6 @@
 #include "serving/replica/request_builder.h"
 
+#include "serving/grammar/grammar_matcher.h"
 #include "serving/replica/tool_choice.h"
 #include "tests/serving/byte_tokenizer.h"
 
@@ -100,11 +101,81 @@ TEST_F(RequestBuilderTest, AForcedCallBeginsInThePrompt) {
   request.set_tools_json(kTools);
   request.set_tool_choice("g");
   ASSERT_OK_AND_ASSIGN(const BuiltRequest built, Make().Build(request));
-  EXPECT_TRUE(built.format.is_bare_call);
+  EXPECT_EQ(built.format.unwritten_begin, "<tool_call>\n");
+  EXPECT_EQ(built.format.unwritten_end, "\n</tool_call>");
   EXPECT_NE(built.generation.grammar, nullptr);
   EXPECT_THAT(Spell(built.generation.prompt), ::testing::EndsWith("assistant\n<tool_call>\n"));
   request.mutable_structured()->set_json_object(true);
   EXPECT_THAT(Make().Build(request), StatusIs(kInvalid, HasSubstr("exclude each other")));
+}
+
+// A template that opens thoughts, may open them, or has closed them.
+class ThinkingRequestTest : public RequestBuilderTest {
+ protected:
+  BuiltRequest BuildWith(const std::string& prompt_end, const v1::ChatRequest& request) {
+    models::TokenizerConfig config;
+    config.chat_template =
+        "{%- set form = '<think></think>' %}{{ messages[0].content }}" + prompt_end;
+    absl::StatusOr<PromptBuilder> prompts = PromptBuilder::Create(NewByteTokenizer(), config);
+    EXPECT_OK(prompts);
+    prompts_ = std::make_unique<PromptBuilder>(*std::move(prompts));
+    absl::StatusOr<BuiltRequest> built = Make().Build(request);
+    EXPECT_OK(built);
+    return *std::move(built);
+  }
+  static bool Fits(const BuiltRequest& built, absl::string_view text) {
+    GrammarMatcher matcher(built.generation.grammar);
+    for (const char c : text) {
+      if (!matcher.Accept(static_cast<uint8_t>(c))) return false;
+    }
+    return matcher.CanEnd();
+  }
+};
+
+TEST_F(ThinkingRequestTest, AStructuredAnswerComesAfterTheThoughts) {
+  v1::ChatRequest request = Chat();
+  request.mutable_structured()->set_regex("[ab]+");
+  const BuiltRequest opened = BuildWith("<think>\n", request);
+  EXPECT_TRUE(Fits(opened, "hm </thin or\n</think>\n\nab"));
+  EXPECT_FALSE(Fits(opened, "ab"));
+  EXPECT_FALSE(Fits(opened, "hm</think>ab"));
+  EXPECT_THAT(Spell(opened.generation.prompt), ::testing::EndsWith("<think>"));
+  const BuiltRequest may_open = BuildWith("", request);
+  EXPECT_TRUE(Fits(may_open, "<think>hm</think>\n\nab"));
+  EXPECT_TRUE(Fits(may_open, "ab"));
+  EXPECT_FALSE(Fits(may_open, "hm</think>\n\nab"));
+  const BuiltRequest closed = BuildWith("<think>\n\n</think>\n\n", request);
+  EXPECT_TRUE(Fits(closed, "ab"));
+  EXPECT_FALSE(Fits(closed, "<think>hm</think>\n\nab"));
+}
+
+TEST_F(ThinkingRequestTest, AForcedCallComesAfterTheThoughts) {
+  v1::ChatRequest request = Chat();
+  request.set_tools_json(kTools);
+  request.set_tool_choice("f");
+  const BuiltRequest built = BuildWith("<think>\n", request);
+  EXPECT_TRUE(Fits(built, R"(hm</think>
+
+<tool_call>
+{"name":"f","arguments":{}})"));
+  EXPECT_EQ(built.format.unwritten_begin, "");
+  EXPECT_EQ(built.format.unwritten_end, "\n</tool_call>");
+  EXPECT_EQ(built.format.output.reasoning, ReasoningFormat::kStartsInside);
+  EXPECT_EQ(built.format.output.tool_calls, ToolCallFormat::kHermes);
+}
+
+TEST_F(ThinkingRequestTest, ThoughtsMayHaveABudget) {
+  v1::ChatRequest request = Chat();
+  request.set_template_variables_json(R"({"thinking_budget": 9})");
+  const BuiltRequest built = BuildWith("<think>\n", request);
+  EXPECT_EQ(built.generation.thoughts.tokens_max, 9);
+  EXPECT_TRUE(built.generation.thoughts.are_opened);
+  EXPECT_EQ(Spell(built.generation.thoughts.closing), "\n</think>");
+  EXPECT_EQ(BuildWith("</think>", request).generation.thoughts.tokens_max, -1);
+  for (const char* bad : {R"({"thinking_budget": -1})", R"({"thinking_budget": "9"})"}) {
+    request.set_template_variables_json(bad);
+    EXPECT_THAT(Make().Build(request), StatusIs(kInvalid, HasSubstr("thinking_budget is")));
+  }
 }
 
 TEST(ToolChoiceTest, WhatTheModelMayDo) {

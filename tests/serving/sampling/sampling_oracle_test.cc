@@ -233,6 +233,7 @@ TEST(SamplingOracleTest, AGuessWithTheSameLogitsIsTheToken) {
 }
 
 TEST(SamplingOracleTest, LogProbsAreThoseOfTheRawDistribution) {
+  kernels::SamplingScratch scratch;
   std::mt19937 random(4);
   for (int round = 0; round < 200; ++round) {
     const int vocab = 1 + static_cast<int>(random() % 100);
@@ -241,7 +242,7 @@ TEST(SamplingOracleTest, LogProbsAreThoseOfTheRawDistribution) {
     const int32_t num_known = 1 + static_cast<int32_t>(random() % vocab);
     const int32_t token = static_cast<int32_t>(random() % vocab);
     const int32_t num_top = static_cast<int32_t>(random() % 8);
-    const TokenLogProbs got = LogProbsOf(logits, token, num_top, num_known);
+    const TokenLogProbs got = LogProbsOf(logits, token, num_top, num_known, scratch);
     long double sum = 0;
     for (float x : logits) sum += std::exp(static_cast<long double>(x));
     const auto expected = [&](int32_t id) {
