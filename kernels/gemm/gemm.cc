@@ -19,6 +19,17 @@ int64_t NumRowChunks(int64_t m, int64_t num_cells, int num_threads) {
   return std::max<int64_t>(1, std::min<int64_t>(num_threads, m / kRowsPerChunk));
 }
 
+// The AMX unit eats x faster than a third level gives it, so x is cut into chunks that stay in the
+// second level (2 MiB on every processor with the unit) beside a block of weights. Those are read
+// once per chunk, mostly from the third.
+constexpr int64_t kAmxResidentBytes = 1280 * 1024;
+
+int64_t NumResidentChunks(const Variant<GemmFn>& variant, int64_t m, const PackedMatrix& w) {
+  if (variant.isa != CpuIsa::kAmx) return 1;
+  const int64_t bytes = m * w.padded_k() * (IsInteger(w.format()) ? 1 : 2);
+  return (bytes + kAmxResidentBytes - 1) / kAmxResidentBytes;
+}
+
 // First row of chunk `chunk`: chunks consist of whole row groups.
 int64_t ChunkBegin(int64_t chunk, int64_t num_chunks, int64_t m) {
   const int64_t groups = (m + kRowGroup - 1) / kRowGroup;
@@ -94,7 +105,8 @@ void GemmWith(const Variant<GemmFn>& variant, const GemmArgs& args, KernelContex
   const int64_t panels = w.num_panels();
   const int64_t per_cell = PanelsPerCell(panels, num_threads);
   const int64_t cells = (panels + per_cell - 1) / per_cell;
-  const int64_t chunks = NumRowChunks(args.m, cells, num_threads);
+  const int64_t chunks =
+      std::max(NumRowChunks(args.m, cells, num_threads), NumResidentChunks(variant, args.m, w));
   ctx.threads().ParallelForStealing(chunks * cells, [&](int64_t begin, int64_t end, int) {
     GemmTask task = whole;
     for (int64_t i = begin; i < end; ++i) {

@@ -21,6 +21,9 @@ namespace {
 // way through memory and the lines of the next chunk that arrive meanwhile. With 32 KiB the weights
 // would be evicted before the next row tile reads them.
 constexpr int64_t kFirstLevelBytes = 24576;
+// Rows for which such a chunk comes from the second level once. That level moves 11 lines a product
+// with 96 rows, near its limit of 12 in 16 cycles; 9 with these.
+constexpr int64_t kRowsPerFill = 192;
 constexpr int64_t kCarryRowBytes = kBlockOutputs * int64_t{sizeof(float)};
 
 // Tiles 0-3 are sums, 4 is x, 5 to 7 are w in turn.
@@ -138,6 +141,7 @@ class Bf16OnTiles {
   static constexpr int64_t kRows = kRowGroup;
   static constexpr int kPanels = 4;
   static constexpr int64_t kChunkBytes = kFirstLevelBytes;
+  static constexpr int64_t kChunkRows = kRowsPerFill;
 
   template <int kCount>
   void Run(int64_t rows, const GemmTask& task, const TileWork& work) {
@@ -186,6 +190,7 @@ class IntOnTiles {
   static constexpr int64_t kRows = kRowGroup;
   static constexpr int kPanels = 4;
   static constexpr int64_t kChunkBytes = kFirstLevelBytes;
+  static constexpr int64_t kChunkRows = kRowsPerFill;
 
   template <int kCount>
   void Run(int64_t rows, const GemmTask& task, const TileWork& work) {
