@@ -26,11 +26,13 @@ class ReplicaServiceTest : public ::testing::Test {
     prompts_ = std::make_unique<PromptBuilder>(*std::move(prompts));
   }
 
-  void Start(FakeRunnerOptions runner = {}, StepGate* gate = nullptr) {
+  void Start(FakeRunnerOptions runner = {}, StepGate* gate = nullptr,
+             int64_t max_waiting_requests = 256) {
     EngineOptions options;
     options.max_context_tokens = 200;
     options.max_batch_tokens = 64;
     options.max_running_sequences = 8;
+    options.max_waiting_requests = max_waiting_requests;
     ASSERT_OK_AND_ASSIGN(
         engine_, Engine::Create(options, std::make_unique<FakeRunner>(runner, gate),
                                 TokenTable{kNumByteTokens, {kEndToken}, &prompts_->tokenizer()},
@@ -190,6 +192,38 @@ TEST_F(ReplicaServiceTest, EveryRefusalHasItsCode) {
   ExpectRefused(hot, grpc::INVALID_ARGUMENT, "temperature is -1");
   engine_->Drain();
   ExpectRefused(Request("x", 4), grpc::UNAVAILABLE, "draining");
+}
+
+TEST_F(ReplicaServiceTest, AFullQueueIsSaidAndEmptiesAgain) {
+  StepGate gate;
+  Start(Reciting("x"), &gate, 2);
+  GenerationRequest request;
+  request.prompt = {'a', '\n'};
+  request.sampling.max_tokens = 3;
+  std::vector<std::shared_ptr<GenerationStream>> streams;
+  for (int i = 0; i < 3; ++i) {  // one runs, two wait
+    ASSERT_OK_AND_ASSIGN(streams.emplace_back(), engine_->Submit(request));
+    if (i == 0) gate.AwaitArrival(1);
+  }
+  ExpectRefused(Request("b\n", 3), grpc::StatusCode::RESOURCE_EXHAUSTED, "the queue is full: 2");
+  gate.Allow(1000);
+  AwaitIdle();
+  v1::GenerationResponse response;
+  EXPECT_TRUE(Complete(Request("b\n", 3), response).ok());
+}
+
+TEST_F(ReplicaServiceTest, AModelThatFailsForOneAnswersTheOthers) {
+  FakeRunnerOptions runner = Reciting("fine");
+  runner.next = [next = runner.next](const std::vector<int32_t>& context) {
+    if (context[0] == '!') throw std::runtime_error("a broken kernel");
+    return next(context);
+  };
+  Start(runner);
+  v1::GenerationResponse response;
+  std::thread neighbour([&] { EXPECT_TRUE(Complete(Request("a\n", 9), response).ok()); });
+  ExpectRefused(Request("!\n", 9), grpc::StatusCode::INTERNAL, "the model failed");
+  neighbour.join();
+  EXPECT_EQ(response.choices(0).text(), "fine");
 }
 
 TEST_F(ReplicaServiceTest, OnlyTheFabricMayAsk) {
