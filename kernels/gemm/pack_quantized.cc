@@ -170,7 +170,7 @@ absl::StatusOr<PackedMatrix> PackedMatrix::PackQuantized(
       PackedLayout::Make(all_int4 ? WeightFormat::kInt4 : WeightFormat::kInt8, n, k, group_size);
   ChooseForms(contents, layout);
   const int32_t* order = parts.front().column_order;
-  ASSIGN_OR_RETURN(PackedMatrix packed, Allocate(layout, order != nullptr));
+  ASSIGN_OR_RETURN(PackedMatrix packed, Allocate(layout, order != nullptr, ctx));
   if (n == 0) return packed;
   std::byte* const data = packed.owned_.get();
   if (order != nullptr) std::memcpy(data + layout.bytes(), order, k * sizeof(int32_t));

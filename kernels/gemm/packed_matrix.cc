@@ -1,7 +1,5 @@
 #include "kernels/gemm/packed_matrix.h"
 
-#include <sys/mman.h>
-
 #include <atomic>
 #include <cmath>
 #include <cstring>
@@ -16,7 +14,6 @@
 namespace oneai::kernels {
 namespace {
 
-constexpr size_t kHugePageThreshold = size_t{4} << 20;
 // Far above any model, far below what could overflow an address computation.
 constexpr int64_t kExtentMax = int64_t{1} << 31;
 
@@ -148,26 +145,22 @@ bool ValidGroupSize(int64_t group_size, int64_t k) {
 
 }  // namespace
 
-void PackedMatrix::Unmap::operator()(std::byte* p) const { munmap(p, bytes); }
-
 absl::StatusOr<PackedMatrix> PackedMatrix::Allocate(const PackedLayout& layout,
-                                                    bool has_column_order) {
+                                                    bool has_column_order, KernelContext& ctx) {
   PackedMatrix packed;
   packed.layout_ = layout;
   if (layout.n == 0) return packed;
-  // mmap gives zeroed pages, which is the padding, and lets the kernel back them with huge pages.
+  // Zeros, which is the padding.
   const size_t bytes = layout.bytes() + (has_column_order ? layout.k * sizeof(int32_t) : 0);
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) {
+  packed.owned_ = ctx.pages().Allocate(bytes);
+  if (packed.owned_ == nullptr) {
     return absl::ResourceExhaustedError(
         absl::StrCat("pack: no memory for ", bytes, " bytes of weights"));
   }
-  packed.owned_ = {static_cast<std::byte*>(memory), Unmap{bytes}};
   packed.data_ = packed.owned_.get();
   if (has_column_order) {
     packed.column_order_ = reinterpret_cast<const int32_t*>(packed.data_ + layout.bytes());
   }
-  if (bytes >= kHugePageThreshold) madvise(memory, bytes, MADV_HUGEPAGE);
   return packed;
 }
 
@@ -184,7 +177,7 @@ absl::StatusOr<PackedMatrix> PackedMatrix::Pack(absl::Span<const MatrixView> par
     layout.scale_form = half ? ScaleForm::kFloat16 : ScaleForm::kFloat32;
     layout.offset_form = half ? OffsetForm::kFloat16 : OffsetForm::kFloat32;
   }
-  ASSIGN_OR_RETURN(PackedMatrix packed, Allocate(layout, false));
+  ASSIGN_OR_RETURN(PackedMatrix packed, Allocate(layout, false, ctx));
   std::byte* const data = packed.owned_.get();
   std::atomic<int64_t> bad_row{-1};
   int64_t first_row = 0;

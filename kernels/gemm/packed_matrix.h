@@ -40,9 +40,9 @@ struct PackedHeader {
   friend bool operator==(const PackedHeader&, const PackedHeader&) = default;
 };
 
-// Immutable after it was made; movable; safe to read from any thread. Owns its memory (huge pages
-// are requested from 4 MiB on) unless it came from FromMapped(). Sources may be released after
-// packing.
+// Immutable after it was made; movable; safe to read from any thread. Owns its memory (from the
+// context's SharedPages, on huge pages where there are any) unless it came from FromMapped().
+// Sources may be released after packing.
 class PackedMatrix {
  public:
   static constexpr int64_t kPanelOutputs = PackedLayout::kPanelOutputs;
@@ -114,17 +114,14 @@ class PackedMatrix {
   void CopyRow(int64_t row, float* out) const;
 
  private:
-  struct Unmap {
-    size_t bytes;
-    void operator()(std::byte* p) const;
-  };
   // Zeroed memory for `layout`. kResourceExhausted: none.
-  static absl::StatusOr<PackedMatrix> Allocate(const PackedLayout& layout, bool has_column_order);
+  static absl::StatusOr<PackedMatrix> Allocate(const PackedLayout& layout, bool has_column_order,
+                                               KernelContext& ctx);
 
   PackedLayout layout_;
   const std::byte* data_ = nullptr;
   const int32_t* column_order_ = nullptr;
-  std::unique_ptr<std::byte[], Unmap> owned_;
+  SharedPages::Piece owned_;
 };
 
 }  // namespace oneai::kernels
