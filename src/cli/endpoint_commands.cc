@@ -89,6 +89,19 @@ int WaitUntilServing(const Session& session, const std::string& name) {
                    "` says why")));
 }
 
+// NAME=REFERENCE
+fabric::v1::EndpointAdapter ParseAdapter(const std::string& given) {
+  const std::pair<std::string, std::string> parts = absl::StrSplit(given, absl::MaxSplits('=', 1));
+  fabric::v1::EndpointAdapter adapter;
+  adapter.set_name(parts.first);
+  adapter.set_model(parts.second);
+  return adapter;
+}
+
+std::string CheckAdapterWord(const std::string& given) {
+  return given.find('=') == std::string::npos ? "must be NAME=REFERENCE" : "";
+}
+
 int Deploy(const CommandContext& context, const DeployFlags& flags) {
   const absl::StatusOr<Session> session = context.Open();
   if (!session.ok()) return Fail(session.status());
@@ -117,13 +130,7 @@ int Deploy(const CommandContext& context, const DeployFlags& flags) {
   spec.set_task(flags.task);
   spec.set_speculation(flags.draft_model.empty() ? flags.speculation : "draft");
   spec.set_draft_model(flags.draft_model);
-  for (const std::string& given : flags.adapters) {
-    const std::pair<std::string, std::string> parts =
-        absl::StrSplit(given, absl::MaxSplits('=', 1));
-    fabric::v1::EndpointAdapter& adapter = *spec.add_adapters();
-    adapter.set_name(parts.first);
-    adapter.set_model(parts.second);
-  }
+  for (const std::string& given : flags.adapters) *spec.add_adapters() = ParseAdapter(given);
   for (const std::string& kind : flags.devices) {
     fabric::v1::DeviceRequest& device = *spec.mutable_resources()->add_devices();
     device.set_kind(kind);
@@ -184,13 +191,75 @@ void AddDeploy(CLI::App& endpoint, CommandContext& context) {
   deploy
       ->add_option("--adapter", flags->adapters,
                    "NAME=REFERENCE: a LoRA adapter, called as <endpoint>:NAME")
-      ->check([](const std::string& given) {
-        return given.find('=') == std::string::npos ? "must be NAME=REFERENCE" : "";
-      });
+      ->check(CheckAdapterWord);
   deploy->add_option("--max-context-tokens", flags->max_context_tokens, "0: the model's own");
   deploy->add_option("--max-running-sequences", flags->max_running_sequences,
                      "0: the engine's default");
   deploy->add_flag("--wait", flags->wait, "wait until all replicas serve");
+}
+
+int PrintAdapters(const CommandContext& context, const Endpoint& endpoint) {
+  if (context.json()) {
+    std::cout << ToJson(endpoint);
+    return kExitOk;
+  }
+  Table table({"ADAPTER", "MODEL", "CALLED AS"});
+  for (const fabric::v1::EndpointAdapter& adapter : endpoint.spec().adapters()) {
+    table.Add({adapter.name(), adapter.model(),
+               absl::StrCat(endpoint.spec().name(), ":", adapter.name())});
+  }
+  std::cout << table.ToString();
+  return kExitOk;
+}
+
+int ChangeAdapters(const CommandContext& context,
+                   const fabric::v1::ChangeAdaptersRequest& request) {
+  const absl::StatusOr<Session> session = context.Open();
+  if (!session.ok()) return Fail(session.status());
+  const auto endpoint =
+      session->Call<EndpointService>(&EndpointService::Stub::ChangeAdapters, request);
+  if (!endpoint.ok()) return Fail(endpoint.status());
+  return PrintAdapters(context, *endpoint);
+}
+
+void AddAdapterCommands(CLI::App& endpoint, CommandContext& context) {
+  CLI::App& adapter = *endpoint.add_subcommand(
+      "adapter", "LoRA adapters of a serving endpoint, changed without a restart");
+  adapter.require_subcommand(1);
+  auto name = std::make_shared<std::string>();
+  auto words = std::make_shared<std::vector<std::string>>();
+  CLI::App* add = AddCommand(adapter, context, "add",
+                             "load adapters at all replicas; one that does not fit changes nothing",
+                             [&context, name, words] {
+                               fabric::v1::ChangeAdaptersRequest request;
+                               request.set_endpoint(*name);
+                               for (const std::string& word : *words)
+                                 *request.add_add() = ParseAdapter(word);
+                               return ChangeAdapters(context, request);
+                             });
+  add->add_option("endpoint", *name, "endpoint")->required();
+  add->add_option("adapters", *words, "NAME=REFERENCE, called as <endpoint>:NAME")
+      ->required()
+      ->check(CheckAdapterWord);
+  CLI::App* remove = AddCommand(adapter, context, "remove",
+                                "new requests are refused; those that run end as they began",
+                                [&context, name, words] {
+                                  fabric::v1::ChangeAdaptersRequest request;
+                                  request.set_endpoint(*name);
+                                  request.mutable_remove()->Add(words->begin(), words->end());
+                                  return ChangeAdapters(context, request);
+                                });
+  remove->add_option("endpoint", *name, "endpoint")->required();
+  remove->add_option("adapters", *words, "their names")->required();
+  AddCommand(adapter, context, "list", "what an endpoint has",
+             [&context, name] {
+               const absl::StatusOr<Session> session = context.Open();
+               if (!session.ok()) return Fail(session.status());
+               const absl::StatusOr<Endpoint> found = GetEndpoint(*session, *name);
+               return found.ok() ? PrintAdapters(context, *found) : Fail(found.status());
+             })
+      ->add_option("endpoint", *name, "endpoint")
+      ->required();
 }
 
 int ListEndpoints(const CommandContext& context) {
@@ -325,6 +394,7 @@ void AddEndpointCommands(CLI::App& app, CommandContext& context) {
   CLI::App& endpoint = *app.add_subcommand("endpoint", "models being served");
   endpoint.require_subcommand(1);
   AddDeploy(endpoint, context);
+  AddAdapterCommands(endpoint, context);
   AddCommand(endpoint, context, "list", "all endpoints",
              [&context] { return ListEndpoints(context); });
   auto name = std::make_shared<std::string>();

@@ -161,10 +161,10 @@ absl::Status Serve(const Flags& flags, const TlsCredentials& tls, const Certific
   }
   ASSIGN_OR_RETURN(options.latency_class_of_kind,
                    fabric::ParseLatencyClasses(flags.latency_classes));
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<fabric::Controller> controller,
-      fabric::Controller::Create(store, clock, options,
-                                 MakeHooks(&governance, registry.get(), audit.get(), ca)));
+  fabric::ControllerHooks hooks = MakeHooks(&governance, registry.get(), audit.get(), ca);
+  hooks.replica_adapters = fabric::NewReplicaAdapters(tls);
+  ASSIGN_OR_RETURN(const std::unique_ptr<fabric::Controller> controller,
+                   fabric::Controller::Create(store, clock, options, std::move(hooks)));
   const Authenticator authenticator(
       &tokens, [&controller](const std::string& id) { return controller->JobIdentity(id); },
       leadership == nullptr ? ServingCheck() : [leadership] { return leadership->MayServe(); });

@@ -55,7 +55,8 @@ struct Controller::Impl {
         jobs(&state, &schedule, &hooks, &options),
         queues(&state, &schedule, &hooks),
         scaler(&state),
-        endpoints(&state, &jobs, &hooks, &scaler, options.latency_class_of_kind),
+        rollout(&state, hooks.replica_adapters.get()),
+        endpoints(&state, &jobs, &hooks, &scaler, options.latency_class_of_kind, &rollout),
         usage(&state),
         sessions(&state, &hooks, &options, &logs, &metrics),
         loop(&state, &schedule, &sessions, &logs, &options),
@@ -72,6 +73,7 @@ struct Controller::Impl {
   JobRequests jobs;
   QueueRequests queues;
   EndpointScaler scaler;
+  AdapterRollout rollout;
   EndpointRequests endpoints;
   UsageLedger usage;
   NodeSessions sessions;
@@ -119,11 +121,13 @@ std::vector<grpc::Service*> Controller::services(const Authenticator* authentica
 void Controller::Start() {
   impl_->sessions.Start();
   impl_->loop.Start();
+  impl_->rollout.Start();
   impl_->gate.Open();
 }
 
 void Controller::Stop() {
   impl_->gate.Close();
+  impl_->rollout.Stop();
   impl_->loop.Stop();
 }
 

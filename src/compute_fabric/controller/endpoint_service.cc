@@ -38,6 +38,13 @@ class EndpointServiceImpl final : public v1::EndpointService::Service {
       return deps_.endpoints->Delete(request->name(), caller);
     });
   }
+  grpc::Status ChangeAdapters(grpc::ServerContext* context,
+                              const v1::ChangeAdaptersRequest* request,
+                              v1::Endpoint* response) override {
+    return ServeCall(deps_, *context, [&](const Identity& caller) {
+      return Answer(deps_.endpoints->ChangeAdapters(*request, caller), response);
+    });
+  }
   grpc::Status WatchEndpoints(grpc::ServerContext* context, const v1::WatchEndpointsRequest*,
                               grpc::ServerWriter<v1::ListEndpointsResponse>* writer) override {
     return ServeStream(deps_, *context, [&](const Identity& caller) -> absl::Status {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/auth/access.h"
-#include "compute_fabric/scheduler/policy.h"
+#include "compute_fabric/endpoints/replica_adapters.h"
 #include "compute_fabric/jobs/placed_attempt.h"
+#include "compute_fabric/scheduler/policy.h"
 #include "oneai/fabric/v1/endpoint.pb.h"
 #include "oneai/fabric/v1/job.pb.h"
 
@@ -71,6 +73,8 @@ struct ControllerHooks {
   IssueTaskIdentity issue_identity;  // empty: tasks get no certificate
   AuditSink audit;                   // empty: none
   ResolveModel resolve_model;        // empty: no endpoints
+  // null: replicas learn of other adapters when they start
+  std::shared_ptr<ReplicaAdapters> replica_adapters;
 };
 
 struct ControllerOptions {

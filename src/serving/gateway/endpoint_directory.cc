@@ -28,6 +28,8 @@ std::map<std::string, EndpointView> ToEndpointViews(
     view.version = endpoint.resolved_model();
     view.max_context_tokens = endpoint.spec().max_context_tokens();
     view.created_unix = endpoint.created().seconds();
+    for (const fabric::v1::EndpointAdapter& adapter : endpoint.spec().adapters())
+      view.adapters.push_back(adapter.name());
     for (const fabric::v1::Replica& replica : endpoint.replicas()) {
       if (replica.address().empty()) continue;
       view.replicas.push_back({replica.address(), replica.ready()});

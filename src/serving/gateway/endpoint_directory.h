@@ -32,6 +32,7 @@ struct EndpointView {
   std::string version;        // registry reference
   int32_t max_context_tokens = 0;
   int64_t created_unix = 0;
+  std::vector<std::string> adapters;  // called as "<name>:<adapter>"
   std::vector<ReplicaView> replicas;
 };
 

@@ -136,6 +136,7 @@ grpc::Status GrpcFront::ListModels(grpc::ServerContext* context,
     card.set_version(model.version);
     card.set_max_context_tokens(model.max_context_tokens);
     card.set_created_unix(model.created_unix);
+    card.mutable_adapters()->Add(model.adapters.begin(), model.adapters.end());
   }
   return grpc::Status::OK;
 }

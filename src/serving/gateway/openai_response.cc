@@ -250,7 +250,16 @@ std::string ModelJson(const EndpointView& model) { return Dump(ModelObject(model
 
 std::string ModelListJson(const std::vector<EndpointView>& models) {
   Json data = Json::array();
-  for (const EndpointView& model : models) data.push_back(ModelObject(model));
+  for (const EndpointView& model : models) {
+    data.push_back(ModelObject(model));
+    for (const std::string& adapter : model.adapters) {
+      // As vLLM lists LoRA adapters: models with a parent.
+      Json object = ModelObject(model);
+      object["id"] = absl::StrCat(model.name, ":", adapter);
+      object["parent"] = model.name;
+      data.push_back(std::move(object));
+    }
+  }
   return Dump({{"object", "list"}, {"data", std::move(data)}});
 }
 

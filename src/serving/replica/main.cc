@@ -18,6 +18,7 @@
 #include "base/log/log.h"
 #include "base/metrics/metrics.h"
 #include "base/status.h"
+#include "serving/replica/adapter_service.h"
 #include "serving/replica/loaded_model.h"
 #include "serving/replica/replica_service.h"
 #include "serving/replica/replica_settings.h"
@@ -47,9 +48,13 @@ absl::StatusOr<std::unique_ptr<HttpServer>> ServeMetrics(const ReplicaEnvironmen
   });
 }
 
-absl::StatusOr<ReplicaSettings> ReadSettings(const std::string& path) {
+absl::StatusOr<ReplicaSettings> ReadSettings(const std::string& path,
+                                             const ReplicaEnvironment& env) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path, 1 << 20));
-  return ParseReplicaSettings(text, path);
+  ASSIGN_OR_RETURN(ReplicaSettings settings, ParseReplicaSettings(text, path));
+  if (settings.weight_cache_dir.empty() && !env.cache_dir.empty())
+    settings.weight_cache_dir = env.cache_dir + "/weights";
+  return settings;
 }
 
 // Returns when a termination signal has been taken. All threads block them, so only this one sees
@@ -73,10 +78,9 @@ absl::Status Serve(const ReplicaSettings& settings, const ReplicaEnvironment& en
                    Engine::Create(model.engine_options, std::move(model.runner), model.tokens,
                                   &metrics, Clock::Real(), std::move(model.draft)));
   for (const auto& [name, folder] : settings.adapters) {
-    const absl::StatusOr<int32_t> adapter = engine->LoadAdapter(folder);
-    if (!adapter.ok()) return Annotate(adapter.status(), absl::StrCat("adapter ", name));
-    model.model.adapters[name] = *adapter;
+    RETURN_IF_ERROR(LoadNamedAdapter(*engine, model.model.adapters, name, folder));
   }
+  AdapterService adapters(model.model.adapters, engine.get());
   const RequestBuilder builder(std::move(model.model), model.prompts.get(), model.grammars.get());
   ReplicaService service(&builder, engine.get());
   std::unique_ptr<HttpServer> metrics_server;
@@ -86,7 +90,8 @@ absl::Status Serve(const ReplicaSettings& settings, const ReplicaEnvironment& en
   GrpcServerOptions options;
   options.address = env.listen;
   options.tls = credentials;
-  ASSIGN_OR_RETURN(std::unique_ptr<GrpcServer> server, GrpcServer::Start(options, {&service}));
+  ASSIGN_OR_RETURN(std::unique_ptr<GrpcServer> server,
+                   GrpcServer::Start(options, {&service, &adapters}));
   server->SetServing("oneai.inference.v1.InferenceService", true);
   Log::Info("serving", {{"model", settings.model_name},
                         {"port", server->port()},
@@ -128,7 +133,7 @@ int Main(int argc, char** argv) {
     status = env.status();
     if (status.ok()) {
       const absl::StatusOr<ReplicaSettings> settings =
-          ReadSettings(config.empty() ? (env->task_dir / "config.json").string() : config);
+          ReadSettings(config.empty() ? (env->task_dir / "config.json").string() : config, *env);
       status = settings.ok() ? Serve(*settings, *env, signals) : settings.status();
     }
   }

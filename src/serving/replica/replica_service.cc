@@ -127,7 +127,7 @@ grpc::ServerUnaryReactor* ReplicaService::ListModels(grpc::CallbackServerContext
     card->set_version(model.version);
     card->set_max_context_tokens(static_cast<int32_t>(model.max_context_tokens));
     card->set_created_unix(started_unix_);
-    for (const auto& [name, id] : model.adapters) card->add_adapters(name);
+    for (const NamedAdapter& adapter : model.adapters.List()) card->add_adapters(adapter.name);
   }
   return NewFinishedReactor(status);
 }

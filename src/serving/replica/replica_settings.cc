@@ -103,6 +103,7 @@ absl::StatusOr<ReplicaEnvironment> ReadReplicaEnvironment(
   ReplicaEnvironment env;
   env.task_dir = text("ONEAI_TASK_DIR", ".");
   env.ready_file = text("ONEAI_READY_FILE", "");
+  env.cache_dir = text("ONEAI_CACHE_DIR", "");
   env.metrics_host = text("ONEAI_ADDRESS", "127.0.0.1");
   ASSIGN_OR_RETURN(const int port, ReadPort("ONEAI_PORT_0", text("ONEAI_PORT_0", "0").c_str()));
   env.listen = absl::StrCat(env.metrics_host, ":", port);

@@ -41,7 +41,8 @@ struct ReplicaSettings {
   std::optional<kernels::WeightFormat> quantize;
   // "auto" (as dtype), "bf16", "f32" or "int8".
   std::optional<models::KvCacheFormat> kv_cache;
-  std::string weight_cache_dir;   // keeps packed weights for the next start; empty: nowhere
+  // Keeps packed weights for the next start; empty: in the node's cache, if it has one.
+  std::string weight_cache_dir;
   std::optional<ModelTask> task;  // "auto", "generate", "embed", "rerank" or "classify"
   bool prefix_cache = true;       // prompts that begin alike are computed once
   std::string prefix_file_dir;    // spills blocks of the prefix cache to a file there; empty: none
@@ -51,10 +52,10 @@ struct ReplicaSettings {
   Speculation speculation = Speculation::kAuto;
   std::string draft_model_dir;  // with "draft"
   int64_t draft_tokens_max = 6;
-  std::map<std::string, std::string> adapters;  // LoRA adapters: name -> folder
   // Of models with recurrent layers: memory for states beside those of running sequences, which
   // guesses and the prefix cache take.
   int64_t state_cache_bytes = int64_t{1} << 30;
+  std::map<std::string, std::string> adapters;  // LoRA adapters: name -> folder
 };
 
 // kInvalidArgument: names the key. `source` names the document in errors.
@@ -68,6 +69,7 @@ struct ReplicaEnvironment {
   std::optional<int> metrics_port;  // ONEAI_PORT_1: /metrics by HTTP; unset: none
   std::string metrics_host;         // ONEAI_ADDRESS
   std::string ready_file;           // ONEAI_READY_FILE; may be empty
+  std::string cache_dir;            // ONEAI_CACHE_DIR: kept by the node between tasks; may be empty
 };
 
 // `get` returns the value of a variable, or nullptr. kInvalidArgument: a port that is no port.

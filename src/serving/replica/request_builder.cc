@@ -96,10 +96,9 @@ absl::StatusOr<int32_t> RequestBuilder::FindAdapter(const std::string& model,
   }
   const std::string& wanted = adapter.empty() ? name.adapter : adapter;
   if (wanted.empty()) return -1;
-  const auto it = model_.adapters.find(wanted);
-  if (it != model_.adapters.end()) return it->second;
+  if (const std::optional<int32_t> id = model_.adapters.Find(wanted)) return *id;
   std::vector<std::string> known;
-  for (const auto& [known_name, id] : model_.adapters) known.push_back(known_name);
+  for (const NamedAdapter& one : model_.adapters.List()) known.push_back(one.name);
   return absl::NotFoundError(
       absl::StrCat("model ", model_.name, " has no adapter ", wanted,
                    known.empty() ? "; it has none" : "; it has: ", absl::StrJoin(known, ", ")));

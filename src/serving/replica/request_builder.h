@@ -14,6 +14,7 @@
 #include "oneai/inference/v1/inference.pb.h"
 #include "serving/engine/generation.h"
 #include "serving/grammar/grammar_cache.h"
+#include "serving/replica/adapter_names.h"
 #include "serving/replica/answer_writer.h"
 #include "serving/replica/prompt_builder.h"
 
@@ -27,7 +28,7 @@ struct ReplicaModel {
   std::string version;                  // its registry reference; may be empty
   models::GenerationConfig generation;  // the author's sampling parameters
   ModelTask task = ModelTask::kGenerate;
-  std::map<std::string, int32_t> adapters;  // LoRA adapters by name, as the runner numbers them
+  AdapterNames adapters;  // LoRA adapters, which may come and go
   int64_t max_context_tokens = 0;
   int64_t hidden_size = 0;  // of embeddings
 };
