@@ -98,6 +98,18 @@ ExprId ExpressionPool::List(ExprId separator, const std::vector<ExprId>& items,
               .optional = std::move(optional)});
 }
 
+ExprId ExpressionPool::Graph(std::vector<Expr::GraphEdge> edges, std::vector<bool> is_final) {
+  if (is_final.empty()) return Never();
+  std::vector<ExprId> children;
+  for (const Expr::GraphEdge& edge : edges) {
+    if (edge.label >= 0) children.push_back(edge.label);
+  }
+  return Add({.kind = Expr::Kind::kGraph,
+              .children = std::move(children),
+              .edges = std::move(edges),
+              .is_final = std::move(is_final)});
+}
+
 ExprId ExpressionPool::Call(RuleId rule) { return Add({.kind = Expr::Kind::kCall, .rule = rule}); }
 
 void ExpressionPool::SetPlace(ExprId expr, std::string place) {

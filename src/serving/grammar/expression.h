@@ -38,7 +38,13 @@ struct Expr {
     kAlternate,  // any child
     kRepeat,     // the only child, `min` to `max` times
     kList,       // children[1...] in order, those that are `optional` or not, children[0] between
+    kGraph,      // a way through `edges`, from node 0 to one of `is_final`
     kCall,       // `rule`
+  };
+  struct GraphEdge {
+    int32_t from, to;
+    ExprId label;  // one of `children`; -1: one byte from `first` to `last`
+    uint8_t first, last;
   };
   Kind kind = Kind::kNever;
   std::string bytes;
@@ -46,7 +52,9 @@ struct Expr {
   std::vector<ExprId> children;
   std::vector<bool> optional;  // kList: of children[1 + i]
   int64_t min = 0;
-  int64_t max = 0;  // kUnbounded: no limit
+  int64_t max = 0;               // kUnbounded: no limit
+  std::vector<GraphEdge> edges;  // kGraph; they may form cycles
+  std::vector<bool> is_final;    // kGraph: by node
   RuleId rule = -1;
   int32_t place = -1;  // of ExpressionPool::places, -1: that of what it is in
 
@@ -74,6 +82,8 @@ class ExpressionPool {
   // The items in order, each optional one left out or not, with `separator` between those that are
   // there. Its automaton is linear in the items, where alternatives would be quadratic.
   ExprId List(ExprId separator, const std::vector<ExprId>& items, std::vector<bool> optional);
+  // A finite automaton whose edges read whole expressions. kNever without a node.
+  ExprId Graph(std::vector<Expr::GraphEdge> edges, std::vector<bool> is_final);
   ExprId Call(RuleId rule);
 
   RuleId AddRule(std::string name) {

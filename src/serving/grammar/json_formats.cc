@@ -52,6 +52,12 @@ constexpr Format kFormats[] = {
     {"uri", "[A-Za-z][A-Za-z0-9+.-]{1,30}://" ONEAI_LABEL "(?:\\." ONEAI_LABEL
             "){0,3}(?::[1-9][0-9]{0,3})?(?:/" ONEAI_PCHAR "*)*(?:\\?(?:" ONEAI_PCHAR
             "|[/?])*)?(?:#(?:" ONEAI_PCHAR "|[/?])*)?"},
+    // A path, as in RFC 3986, section 4.2.
+    {"uri-reference",
+     "(?:/" ONEAI_PCHAR "+)+(?:\\?(?:" ONEAI_PCHAR "|[/?])*)?(?:#(?:" ONEAI_PCHAR "|[/?])*)?"},
+    // RFC 6901; and draft-bhutton-relative-json-pointer.
+    {"json-pointer", "(?:/(?:[^/~]|~[01])*)*"},
+    {"relative-json-pointer", "(?:0|[1-9][0-9]{0,8})(?:#|(?:/(?:[^/~]|~[01])*)*)"},
 };
 
 }  // namespace
@@ -64,7 +70,8 @@ absl::string_view FormatRegex(absl::string_view format) {
 }
 
 absl::string_view FormatNames() {
-  return "date, time, date-time, duration, uuid, email, hostname, ipv4, ipv6, uri";
+  return "date, time, date-time, duration, uuid, email, hostname, ipv4, ipv6, uri, "
+         "uri-reference, json-pointer, relative-json-pointer";
 }
 
 }  // namespace oneai::serving

@@ -1,6 +1,7 @@
 #include "serving/grammar/json_schema_merge.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,9 @@ namespace oneai::serving {
 namespace {
 
 using models::OrderedJson;
+
+constexpr size_t kAlternativesMax = 256;
+constexpr int64_t kMultipleMax = 1'000'000;
 
 class Merger {
  public:
@@ -28,6 +32,7 @@ class Merger {
       return Error(path, "a schema must be an object or a boolean");
     if (a.contains("$ref")) return MergeRef(a, b, path, nesting_left);
     if (b.contains("$ref")) return MergeRef(b, a, path, nesting_left);
+    RETURN_IF_ERROR(RefuseOtherPatterns(a, b, path));
     OrderedJson out = a;
     for (const auto& [key, value] : b.items()) {
       if (key == "properties" || key == "additionalProperties") continue;
@@ -52,7 +57,8 @@ class Merger {
     ASSIGN_OR_RETURN(const OrderedJson* target, resolve_(with_ref["$ref"].get<std::string>()));
     OrderedJson rest = with_ref;
     rest.erase("$ref");
-    ASSIGN_OR_RETURN(const OrderedJson joined, Merge(*target, rest, path, nesting_left - 1));
+    ASSIGN_OR_RETURN(const OrderedJson joined,
+                     Merge(AsPart(*target), rest, path, nesting_left - 1));
     return Merge(joined, other, path, nesting_left - 1);
   }
 
@@ -73,6 +79,35 @@ class Merger {
       out = std::move(both);
       return absl::OkStatus();
     }
+    if ((key == "anyOf" || key == "oneOf") && out.is_array() && value.is_array())
+      return MergeAlternatives(key, value, path, out);
+    if (key == "not") return MergeNot(value, path, out);
+    if (key == "uniqueItems" && out.is_boolean() && value.is_boolean()) {
+      out = true;  // they differ
+      return absl::OkStatus();
+    }
+    if (key == "multipleOf" && out.is_number_integer() && value.is_number_integer() && out > 0 &&
+        value > 0 && out < kMultipleMax && value < kMultipleMax) {
+      out = std::lcm(out.get<int64_t>(), value.get<int64_t>());
+      return absl::OkStatus();
+    }
+    if (key == "dependentRequired" && out.is_object() && value.is_object()) {
+      for (const auto& [trigger, needed] : value.items()) {
+        if (!out.contains(trigger)) out[trigger] = OrderedJson::array();
+        for (const OrderedJson& name : needed) out[trigger].push_back(name);
+      }
+      return absl::OkStatus();
+    }
+    if (key == "patternProperties" && out.is_object() && value.is_object()) {
+      for (const auto& [pattern, schema] : value.items()) {
+        if (!out.contains(pattern)) {
+          out[pattern] = schema;
+          continue;
+        }
+        ASSIGN_OR_RETURN(out[pattern], Merge(out[pattern], schema, path, nesting_left - 1));
+      }
+      return absl::OkStatus();
+    }
     const bool is_low = absl::StartsWith(key, "min") || key == "exclusiveMinimum";
     const bool is_high = absl::StartsWith(key, "max") || key == "exclusiveMaximum";
     if ((is_low || is_high) && out.is_number() && value.is_number()) {
@@ -89,6 +124,55 @@ class Merger {
     }
     return Error(path, absl::StrCat("two different '", key,
                                     "' apply here; that is not supported: write one"));
+  }
+
+  // One of these and one of those.
+  static absl::Status MergeAlternatives(const std::string& key, const OrderedJson& value,
+                                        const std::string& path, OrderedJson& out) {
+    if (out.size() * value.size() > kAlternativesMax)
+      return Error(path, absl::StrCat("two '", key, "' apply here, with more than ",
+                                      kAlternativesMax, " combinations"));
+    OrderedJson both = OrderedJson::array();
+    for (const OrderedJson& a : out) {
+      for (const OrderedJson& b : value) {
+        OrderedJson pair = OrderedJson::object();
+        pair["allOf"] = OrderedJson::array({a, b});
+        both.push_back(std::move(pair));
+      }
+    }
+    out = std::move(both);
+    return absl::OkStatus();
+  }
+
+  static absl::Status MergeNot(const OrderedJson& value, const std::string& path,
+                               OrderedJson& out) {
+    const bool are_lists = out.is_object() && value.is_object() && out.contains("enum") &&
+                           value.contains("enum") && out["enum"].is_array() &&
+                           value["enum"].is_array();
+    if (!are_lists)
+      return Error(path, "two different 'not' apply here; only lists of values are joined");
+    for (const OrderedJson& v : value["enum"]) out["enum"].push_back(v);
+    return absl::OkStatus();
+  }
+
+  // A property that matches a pattern of one part and is additional to the other would have to obey
+  // both, and names that match are not known here.
+  static absl::Status RefuseOtherPatterns(const OrderedJson& a, const OrderedJson& b,
+                                          const std::string& path) {
+    const auto patterns = [](const OrderedJson& s) {
+      return s.contains("patternProperties") ? s["patternProperties"] : OrderedJson();
+    };
+    const auto is_closed = [](const OrderedJson& s) {
+      return s.contains("additionalProperties") && s["additionalProperties"] != true;
+    };
+    if (patterns(a) == patterns(b) || (!is_closed(a) && !is_closed(b))) return absl::OkStatus();
+    const bool harmless =
+        (patterns(a).is_null() && !is_closed(a)) || (patterns(b).is_null() && !is_closed(b));
+    if (harmless && !(a.contains("properties") && b.contains("properties")))
+      return absl::OkStatus();
+    return Error(path,
+                 "patternProperties and additionalProperties of different parts of a schema "
+                 "are not supported together; write them in one");
   }
 
   static std::vector<std::string> Types(const OrderedJson& type) {
@@ -173,6 +257,19 @@ bool IsAnnotation(absl::string_view keyword) {
   return std::find(std::begin(kAnnotations), std::end(kAnnotations), keyword) !=
              std::end(kAnnotations) ||
          absl::StartsWith(keyword, "x-");
+}
+
+OrderedJson AsPart(const OrderedJson& s) {
+  if (!s.is_object()) return s;
+  OrderedJson out = s;
+  for (const auto& [unevaluated, plain] :
+       {std::pair{"unevaluatedProperties", "additionalProperties"},
+        {"unevaluatedItems", "items"}}) {
+    if (!out.contains(unevaluated)) continue;
+    if (!out.contains(plain)) out[plain] = out[unevaluated];
+    out.erase(unevaluated);
+  }
+  return out;
 }
 
 absl::StatusOr<OrderedJson> MergeSchemas(const OrderedJson& a, const OrderedJson& b,

@@ -27,6 +27,9 @@ absl::StatusOr<models::OrderedJson> MergeSchemas(const models::OrderedJson& a,
                                                  const std::string& path, ResolveRef resolve,
                                                  int nesting_left);
 
+// A schema as a part of another one: what it leaves unevaluated is what it does not name itself.
+models::OrderedJson AsPart(const models::OrderedJson& s);
+
 // Values in `json`, itself and keys included.
 int64_t CountValues(const models::OrderedJson& json);
 

@@ -243,13 +243,18 @@ ExprId JsonText::TextExcept(const std::vector<std::string>& names, size_t begin,
   return pool_.Alternate(std::move(ways));
 }
 
-ExprId JsonText::StringExcept(const std::vector<std::string>& names) {
-  if (names.empty()) return String();
+ExprId JsonText::ContentExcept(const std::vector<std::string>& names) {
+  if (names.empty()) return pool_.Repeat(CanonicalChar(Complement({})), 0, kUnbounded);
   std::vector<std::string> sorted = names;
   std::sort(sorted.begin(), sorted.end());
   sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
-  const ExprId content = TextExcept(sorted, 0, sorted.size(), 0);
-  const RuleId rule = pool_.AddRule(absl::StrCat("key other than '", sorted[0], "'"));
+  return TextExcept(sorted, 0, sorted.size(), 0);
+}
+
+ExprId JsonText::StringExcept(const std::vector<std::string>& names) {
+  if (names.empty()) return String();
+  const ExprId content = ContentExcept(names);
+  const RuleId rule = pool_.AddRule(absl::StrCat("key other than '", names[0], "'"));
   pool_.rule(rule).keep = true;
   pool_.rule(rule).body = pool_.Concat({pool_.Bytes("\""), content, pool_.Bytes("\"")});
   return pool_.Call(rule);

@@ -44,6 +44,8 @@ class JsonText {
   ExprId QuotedRule(std::string name, ExprId content);
   // One character of `chars` in its canonical spelling.
   ExprId CanonicalChar(const CharSet& chars);
+  // The characters of any string but those of `names`, canonically spelled, without calls.
+  ExprId ContentExcept(const std::vector<std::string>& names);
   // Any string but those of `names`, canonically spelled.
   ExprId StringExcept(const std::vector<std::string>& names);
 

@@ -73,10 +73,30 @@ class NfaBuilder {
         return WriteRepeat(e, from);
       case Expr::Kind::kList:
         return WriteList(e, from);
+      case Expr::Kind::kGraph:
+        return WriteGraph(e, from);
       case Expr::Kind::kCall:
         return WriteCall(e.rule, from);
     }
     return from;
+  }
+
+  int32_t WriteGraph(const Expr& e, int32_t from) {
+    std::vector<int32_t> nodes;
+    for (size_t i = 0; i < e.is_final.size(); ++i) nodes.push_back(NewState());
+    const int32_t end = NewState();
+    AddNothing(from, nodes[0]);
+    for (const Expr::GraphEdge& edge : e.edges) {
+      if (edge.label < 0) {
+        AddBytes(nodes[edge.from], edge.first, edge.last, nodes[edge.to]);
+      } else {
+        AddNothing(Write(edge.label, nodes[edge.from]), nodes[edge.to]);
+      }
+    }
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      if (e.is_final[i]) AddNothing(nodes[i], end);
+    }
+    return end;
   }
 
   int32_t WriteCall(RuleId rule, int32_t from) {

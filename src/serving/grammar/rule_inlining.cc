@@ -127,12 +127,32 @@ class Planner {
       case Expr::Kind::kList:
         result = std::find(e.optional.begin(), e.optional.end(), false) == e.optional.end();
         break;
+      case Expr::Kind::kGraph:
+        result = IsGraphNullable(e, known);
+        break;
       case Expr::Kind::kCall:
         result = plan_.is_nullable[e.rule];
         break;
     }
     known[id] = result;
     return result;
+  }
+
+  // Whether a final node is reached by labels that match the empty text.
+  bool IsGraphNullable(const Expr& e, std::vector<int8_t>& known) const {
+    std::vector<bool> reached(e.is_final.size());
+    reached[0] = true;
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (const Expr::GraphEdge& edge : e.edges) {
+        if (edge.label < 0 || !reached[edge.from] || reached[edge.to]) continue;
+        if (IsNullable(edge.label, known)) reached[edge.to] = changed = true;
+      }
+    }
+    for (size_t i = 0; i < reached.size(); ++i) {
+      if (reached[i] && e.is_final[i]) return true;
+    }
+    return false;
   }
 
   // Rules in an order in which callees come before callers, except around cycles, whose members
@@ -195,6 +215,10 @@ class Planner {
         size = Plus(Times(Plus(Size(e.children[0]), 1), copies), 1);
         break;
       }
+      case Expr::Kind::kGraph:
+        for (ExprId child : e.children) size = Plus(size, Plus(Size(child), 1));
+        size = Plus(size, static_cast<int64_t>(e.is_final.size()) + 1);
+        break;
       case Expr::Kind::kCall:
         size = plan_.is_inlined[e.rule] ? Size(pool_.rule(e.rule).body) : 1;
         break;
