@@ -346,6 +346,7 @@ void Engine::PublishStats() {
   counts_.num_cached_states = states_.num_snapshots();
   counts_.has_prefix_cache = options_.prefix_cache;
   counts_.speculation = options_.speculation;
+  counts_.draft_row_cost = cost_.row_cost();
   absl::MutexLock lock(&mu_);
   stats_ = counts_;
 }

@@ -91,6 +91,7 @@ struct EngineStats {
   int64_t num_prefix_hits = 0;                  // of them, found
   int64_t num_draft_tokens = 0;                 // guesses verified
   int64_t num_accepted_tokens = 0;              // of them, right
+  double draft_row_cost = 0;  // as in EngineOptions, or what has been measured
 };
 
 // Thread-safe.
