@@ -22,18 +22,20 @@ struct PreTokenizer {
   absl::string_view name;
   SplitPattern pattern;
   bool nfc;
+  bool ignore_merges = false;
 };
 
 // The first of a pattern is the one that is written. Qwen's tokenizers normalise to NFC, which
 // llama.cpp leaves out.
-constexpr std::array<PreTokenizer, 6> kPreTokenizers = {
+constexpr std::array<PreTokenizer, 7> kPreTokenizers = {
     {{"qwen2", SplitPattern::kQwen2, true},
      {"qwen35", SplitPattern::kQwen35, true},
      {"gpt-2", SplitPattern::kGpt2, false},
+     {"llama-bpe", SplitPattern::kLlama3, false, true},
      {"deepseek-r1-qwen", SplitPattern::kQwen2, true},
      {"megrez", SplitPattern::kQwen2, true},
      {"hunyuan", SplitPattern::kQwen2, true}}};
-constexpr size_t kNumListed = 4;  // those that errors name
+constexpr size_t kNumListed = 5;  // those that errors name
 
 absl::StatusOr<const PreTokenizer*> FindPreTokenizer(const GgufHeader& header) {
   ASSIGN_OR_RETURN(const std::optional<absl::string_view> model,
@@ -140,11 +142,14 @@ absl::StatusOr<GgufTokenizer> TokenizerFromGguf(const GgufHeader& header, absl::
   if (!pre.ok()) return Annotate(pre.status(), file);
   out.spec.pattern = (*pre)->pattern;
   out.spec.nfc = (*pre)->nfc;
+  out.spec.ignore_merges = (*pre)->ignore_merges;
   RETURN_IF_ERROR(Annotate(ReadTokens(header, out.spec), file));
   RETURN_IF_ERROR(Annotate(ReadMerges(header, out.spec), file));
   RETURN_IF_ERROR(Annotate(ReadSpecials(header, out), file));
-  out.config.tokenizer_class =
-      out.spec.pattern == SplitPattern::kGpt2 ? "GPT2Tokenizer" : "Qwen2Tokenizer";
+  out.config.tokenizer_class = out.spec.pattern == SplitPattern::kGpt2 ? "GPT2Tokenizer"
+                               : out.spec.pattern == SplitPattern::kLlama3
+                                   ? "PreTrainedTokenizerFast"
+                                   : "Qwen2Tokenizer";
   out.config.added_tokens = out.spec.added_tokens;
   return out;
 }

@@ -15,6 +15,9 @@ constexpr absl::string_view kQwen2RegexNoFlag =
 constexpr absl::string_view kQwen35Regex =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
+constexpr absl::string_view kLlama3Regex =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
 struct Char {
   uint32_t code_point;
   CharClass cls;
@@ -87,7 +90,18 @@ size_t Gpt2End(absl::string_view text, size_t pos) {
   });
 }
 
-size_t QwenEnd(absl::string_view text, size_t pos, bool marks_are_letters) {
+// End of a piece of digits, `pos` being behind the first of them.
+size_t NumberEnd(absl::string_view text, size_t pos, int digits_max) {
+  for (int digits = 1; digits < digits_max && pos < text.size(); ++digits) {
+    const Char c = CharAt(text, pos);
+    if (c.cls != CharClass::kNumber) break;
+    pos = c.end;
+  }
+  return pos;
+}
+
+size_t QwenEnd(absl::string_view text, size_t pos, SplitPattern pattern) {
+  const bool marks_are_letters = pattern == SplitPattern::kQwen35;
   if (text[pos] == '\'')
     if (const size_t end = ContractionEnd(text, pos, true)) return end;
   auto is_word = [&](const Char& c) {
@@ -96,7 +110,8 @@ size_t QwenEnd(absl::string_view text, size_t pos, bool marks_are_letters) {
   // [^\r\n\p{L}\p{N}]?\p{L}+ : a word, with at most one character before it.
   const Char first = CharAt(text, pos);
   if (first.cls == CharClass::kLetter) return RunEnd(text, first.end, is_word);
-  if (first.cls == CharClass::kNumber) return first.end;  // \p{N}
+  if (first.cls == CharClass::kNumber)  // \p{N} or \p{N}{1,3}
+    return NumberEnd(text, first.end, pattern == SplitPattern::kLlama3 ? 3 : 1);
   if (!IsNewline(first.code_point)) {
     const size_t end = RunEnd(text, first.end, is_word);
     if (end != first.end || is_word(first)) return end;
@@ -121,6 +136,8 @@ absl::string_view SplitPatternRegex(SplitPattern pattern) {
       return kQwen2Regex;
     case SplitPattern::kQwen35:
       return kQwen35Regex;
+    case SplitPattern::kLlama3:
+      return kLlama3Regex;
   }
   return "";
 }
@@ -129,12 +146,13 @@ std::optional<SplitPattern> ParseSplitPattern(absl::string_view regex) {
   if (regex == kGpt2Regex) return SplitPattern::kGpt2;
   if (regex == kQwen2Regex || regex == kQwen2RegexNoFlag) return SplitPattern::kQwen2;
   if (regex == kQwen35Regex) return SplitPattern::kQwen35;
+  if (regex == kLlama3Regex) return SplitPattern::kLlama3;
   return std::nullopt;
 }
 
 size_t PieceEnd(absl::string_view text, size_t pos, SplitPattern pattern) {
   if (pattern == SplitPattern::kGpt2) return Gpt2End(text, pos);
-  return QwenEnd(text, pos, pattern == SplitPattern::kQwen35);
+  return QwenEnd(text, pos, pattern);
 }
 
 void ForEachPiece(absl::string_view text, SplitPattern pattern,

@@ -3,7 +3,8 @@
 // Cuts text into the pieces that BPE never merges across. The tokenizer files give the rule as a
 // regular expression; each supported one is written out by hand below, because no linear-time
 // engine has the look-ahead that they use and a backtracking one is slow and attackable. Source:
-// the `pre_tokenizer` of the released tokenizer.json files of GPT-2, Qwen2/2.5/3 and Qwen3.5.
+// the `pre_tokenizer` of the released tokenizer.json files of GPT-2, Qwen2/2.5/3, Qwen3.5 and
+// Llama 3.
 #pragma once
 
 #include <cstddef>
@@ -18,6 +19,7 @@ enum class SplitPattern {
   kGpt2,    // 's|'t|... | ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
   kQwen2,   // contractions in any case, one digit a piece, newlines kept with punctuation
   kQwen35,  // as kQwen2, but combining marks belong to words
+  kLlama3,  // as kQwen2, but up to three digits a piece
 };
 
 // The regular expression of `pattern` as published.

@@ -224,6 +224,28 @@ TEST(GgufTokenizerTest, QwensTokenizerGoesThereAndBack) {
               second->Encode(text, SpecialTokens::kParse));
 }
 
+TEST(GgufTokenizerTest, LlamasTokenizerTakesWholeTokensFirst) {
+  TokenizerSpec spec;
+  spec.vocab = {{"a", 0}, {"b", 1}, {"ab", 2}};
+  spec.merges = {{"a", "b"}};
+  spec.pattern = SplitPattern::kLlama3;
+  spec.nfc = false;
+  spec.ignore_merges = true;
+  GgufMetadata metadata;
+  ASSERT_OK(PutGgufTokenizer(spec, {}, TinyConfig("llama"), metadata));
+  const TempDir folder;
+  ASSERT_OK_AND_ASSIGN(const auto writer,
+                       GgufWriter::Create(folder.path() / "t.gguf", metadata, {}));
+  ASSERT_OK(writer->Commit());
+  ASSERT_OK_AND_ASSIGN(const auto file, GgufFile::Open(folder.path() / "t.gguf"));
+  ASSERT_OK_AND_ASSIGN(const auto pre, file->header.Text("tokenizer.ggml.pre"));
+  EXPECT_EQ(pre, "llama-bpe");
+  ASSERT_OK_AND_ASSIGN(const GgufTokenizer back, TokenizerFromGguf(file->header, "t.gguf"));
+  EXPECT_EQ(back.spec.pattern, SplitPattern::kLlama3);
+  EXPECT_TRUE(back.spec.ignore_merges);
+  EXPECT_FALSE(back.spec.nfc);
+}
+
 TEST(GgufTokenizerTest, RefusesOtherKinds) {
   auto read = [](const std::function<void(GgufMetadata&)>& put) {
     const TempDir folder;

@@ -65,7 +65,8 @@ TEST(TokenizerTest, SplitsAsTheRegularExpressionsDo) {
   ASSERT_OK_AND_ASSIGN(Json cases, ReadJsonFile(testing::DataDir() / "tokenizer" / "splits.json"));
   const std::pair<const char*, SplitPattern> kPatterns[] = {{"gpt2", SplitPattern::kGpt2},
                                                             {"qwen2", SplitPattern::kQwen2},
-                                                            {"qwen35", SplitPattern::kQwen35}};
+                                                            {"qwen35", SplitPattern::kQwen35},
+                                                            {"llama3", SplitPattern::kLlama3}};
   ASSERT_GT(cases.size(), 300u);
   for (const Json& item : cases)
     for (const auto& [name, pattern] : kPatterns) {
