@@ -5,6 +5,7 @@
 #include <cmath>
 #include <csignal>
 #include <fstream>
+#include <functional>
 
 #include "absl/strings/str_cat.h"
 #include "base/files/files.h"
@@ -164,6 +165,66 @@ TEST(ExportTest, QuantizedFoldersHoldTheModel) {
     EXPECT_THAT(ExportQuantizedFolder(target, folder.path() / "again", quantization, 0, {}),
                 StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("already")));
     EXPECT_FALSE(fs::exists(folder.path() / "again"));
+  }
+}
+
+// Every form that is read to every form that is written (AWQ is not; quantized_folder_test reads
+// it).
+TEST(ExportTest, EveryFormGoesToEveryOther) {
+  const TempDir folder;
+  const fs::path source = WriteModel(folder, "qwen3_moe");
+  struct Form {
+    const char* name;
+    double error;  // of rounding to it, as a share of the numbers
+    bool quantized;
+    std::function<absl::StatusOr<ExportReport>(const fs::path&, const fs::path&)> write;
+  };
+  const auto plain = [](DType dtype) {
+    return [=](const fs::path& from, const fs::path& to) {
+      return ExportFolder(from, to, dtype, {.num_threads = 1});
+    };
+  };
+  const auto gguf = [](BlockType type) {
+    return [=](const fs::path& from, const fs::path& to) {
+      return ExportGguf(from, to, type, {.num_threads = 1});
+    };
+  };
+  const auto packed = [](FolderQuantization quantization) {
+    return [=](const fs::path& from, const fs::path& to) {
+      return ExportQuantizedFolder(from, to, quantization, 0, {.num_threads = 1});
+    };
+  };
+  const Form kForms[] = {{"f32", 0, false, plain(DType::kF32)},
+                         {"bf16", 4e-3, false, plain(DType::kBF16)},
+                         {"f16", 1e-3, false, plain(DType::kF16)},
+                         {"fp8", 0.05, true, packed(FolderQuantization::kFloat8)},
+                         {"int8", 0.02, true, packed(FolderQuantization::kInt8)},
+                         {"int4", 0.16, true, packed(FolderQuantization::kInt4)},
+                         {"f32.gguf", 0, false, gguf(BlockType::kF32)},
+                         {"bf16.gguf", 4e-3, false, gguf(BlockType::kBF16)},
+                         {"f16.gguf", 1e-3, false, gguf(BlockType::kF16)},
+                         {"q8_0.gguf", 0.01, true, gguf(BlockType::kQ8_0)},
+                         {"q6_k.gguf", 0.035, true, gguf(BlockType::kQ6_K)},
+                         {"q4_k.gguf", 0.11, true, gguf(BlockType::kQ4_K)},
+                         {"q4_0.gguf", 0.15, true, gguf(BlockType::kQ4_0)}};
+  for (const Form& from : kForms) {
+    const fs::path first = folder.path() / from.name;
+    ASSERT_OK(from.write(source, first)) << from.name;
+    for (const Form& to : kForms) {
+      const std::string pair = absl::StrCat(from.name, " to ", to.name);
+      const fs::path second = folder.path() / absl::StrCat("from-", from.name, "-", to.name);
+      const absl::StatusOr<ExportReport> report = to.write(first, second);
+      if (from.quantized && to.quantized && !second.string().ends_with(".gguf")) {
+        EXPECT_THAT(report, StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("already")))
+            << pair;
+        continue;
+      }
+      ASSERT_OK(report) << pair;
+      EXPECT_LE(WorstError(first, second), to.error) << pair;
+      EXPECT_OK(LoadModelConfigOf(second)) << pair;
+      EXPECT_OK(LoadTokenizerOf(second)) << pair;
+      fs::remove_all(second);
+    }
   }
 }
 
