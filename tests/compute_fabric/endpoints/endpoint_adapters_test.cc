@@ -72,7 +72,8 @@ class EndpointAdaptersTest : public testing::FakeFabric {
   void Serve() {
     for (auto& agent : agents_) agent->SetReady(true);
     Rounds(1);
-    for (const v1::Replica& replica : Now().replicas()) replicas_.loaded[replica.address()];
+    const v1::Endpoint endpoint = Now();
+    for (const v1::Replica& replica : endpoint.replicas()) replicas_.loaded[replica.address()];
   }
   v1::Endpoint Now() { return *endpoints_->Get("chat", deployer_); }
   absl::Status Change(const std::vector<std::pair<std::string, std::string>>& add,
