@@ -132,15 +132,19 @@ absl::Status AdapterRollout::Try(const std::string& endpoint, const AdapterFolde
                                              endpoint, " is being changed; look and retry"));
     }
   }
-  for (size_t i = 0; i < addresses.size(); ++i) {
-    const absl::Status loaded = replicas_->Load(addresses[i], adapter);
+  for (const std::string& address : addresses) {
+    const absl::Status loaded = replicas_->Load(address, adapter);
     if (loaded.ok()) continue;
-    for (size_t done = 0; done < i; ++done)
-      replicas_->Unload(addresses[done], adapter.name).IgnoreError();  // or by the next round
+    Withdraw(endpoint, adapter.name);
     Settle(endpoint, adapter.name);
-    return Annotate(loaded, absl::StrCat("replica ", addresses[i]));
+    return Annotate(loaded, absl::StrCat("replica ", address));
   }
   return absl::OkStatus();
+}
+
+void AdapterRollout::Withdraw(const std::string& endpoint, const std::string& adapter) {
+  for (const std::string& address : ReadyReplicas(endpoint))
+    replicas_->Unload(address, adapter).IgnoreError();  // not there, or by a later round
 }
 
 void AdapterRollout::Round() {

@@ -58,6 +58,9 @@ class AdapterRollout {
   // can tell whether it fits. Until Settle() it is left alone, wanted or not.
   absl::Status Try(const std::string& endpoint, const AdapterFolder& adapter)
       ABSL_LOCKS_EXCLUDED(mu_);
+  // Gives up what Try() began: replicas unload it; one that cannot be reached does in a later
+  // round.
+  void Withdraw(const std::string& endpoint, const std::string& adapter);
   // What Try() began has been written down, or given up: replicas follow the job again, at once.
   void Settle(const std::string& endpoint, const std::string& adapter) ABSL_LOCKS_EXCLUDED(mu_);
   // A change was written down.

@@ -113,15 +113,21 @@ absl::StatusOr<v1::Endpoint> EndpointRequests::ChangeAdaptersChecked(
     added.push_back({adapter.name(), found->dir});
   }
   std::vector<std::string> tried;
+  bool written = false;
   const absl::Cleanup settle = [&] {
-    for (const std::string& name : tried) rollout_->Settle(request.endpoint(), name);
+    for (const std::string& name : tried) {
+      if (!written) rollout_->Withdraw(request.endpoint(), name);
+      rollout_->Settle(request.endpoint(), name);
+    }
     rollout_->Nudge();
   };
   for (const AdapterFolder& adapter : added) {
     RETURN_IF_ERROR(rollout_->Try(request.endpoint(), adapter));
     tried.push_back(adapter.name);
   }
-  return WriteAdapters(request, before, added);
+  absl::StatusOr<v1::Endpoint> changed = WriteAdapters(request, before, added);
+  written = changed.ok();
+  return changed;
 }
 
 absl::StatusOr<v1::Endpoint> EndpointRequests::WriteAdapters(
