@@ -312,6 +312,13 @@ std::vector<Row> AccessMatrixTest::FabricRows() {
          return CallOver<EndpointService>(caller.channel, &EndpointService::Stub::DeleteEndpoint,
                                           request, caller.token, &ignored);
        }},
+      Unary<EndpointService, v1::ChangeAdaptersRequest>(
+          "ChangeAdapters", "..D..A. ....... ..Z .....", Trace::kAudited,
+          &EndpointService::Stub::ChangeAdapters,
+          [](v1::ChangeAdaptersRequest& request) {
+            request.set_endpoint("shop");
+            request.add_remove("none");
+          }),
       Stream<EndpointService, v1::WatchEndpointsRequest>(
           "WatchEndpoints", "VEDTSAI vedtsai XYZ JKNGC", &EndpointService::Stub::WatchEndpoints),
       Unary<EndpointService, v1::ReportUsageRequest>("ReportUsage", "....... ....... ... ...G.",
