@@ -5,14 +5,18 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
+#include <numeric>
 
 #include "base/files/files.h"
 #include "base/status.h"
 #include "model_platform/train/checkpoint_folder.h"
 #include "models/config/model_config.h"
+#include "models/lora/lora_config.h"
 #include "models/qwen/weights.h"
 #include "models/safetensors/checkpoint.h"
-#include "models/tokenizer/tokenizer.h"
+#include "models/weights/model_files.h"
+#include "models/weights/open_weights.h"
 
 namespace oneai::platform {
 namespace {
@@ -74,27 +78,46 @@ absl::Status LinkOrCopy(const fs::path& from, const fs::path& to) {
   return SyncDirectory(to.parent_path());
 }
 
-// Loads everything that serving will load. Fills the parts of `staged` that come from it.
-absl::Status CheckLoadable(const fs::path& folder, StagedModel& staged) {
-  ASSIGN_OR_RETURN(const models::ModelConfig config, models::LoadModelConfig(folder));
-  ASSIGN_OR_RETURN(const models::Checkpoint checkpoint, models::Checkpoint::Open(folder));
-  RETURN_IF_ERROR(models::qwen::MatchCheckpoint(config, checkpoint).status());
-  ASSIGN_OR_RETURN(const auto tokenizer, models::Tokenizer::Load(folder));
+// What serving will load of a model: a Hugging Face folder, quantised or not, or a GGUF file.
+absl::Status CheckModel(const fs::path& folder, StagedModel& staged) {
+  ASSIGN_OR_RETURN(const models::Json json, models::LoadConfigJson(folder));
+  ASSIGN_OR_RETURN(const models::ModelConfig config, models::LoadModelConfigOf(folder));
+  ASSIGN_OR_RETURN(const auto weights, models::OpenWeights(folder));
+  RETURN_IF_ERROR(models::qwen::MatchCheckpoint(config, *weights).status());
+  ASSIGN_OR_RETURN(const auto tokenizer, models::LoadTokenizerOf(folder));
   if (tokenizer->vocab_size() > config.vocab_size) {
-    return absl::InvalidArgumentError(absl::StrCat("tokenizer.json: ", tokenizer->vocab_size(),
+    return absl::InvalidArgumentError(absl::StrCat("the tokenizer's ", tokenizer->vocab_size(),
                                                    " tokens do not fit vocab_size ",
                                                    config.vocab_size, " of config.json"));
   }
   for (const models::qwen::WeightSpec& spec : models::qwen::WeightTable(config)) {
-    int64_t count = 1;
-    for (const int64_t extent : spec.shape) count *= extent;
-    staged.num_parameters += count;
+    staged.num_parameters += std::accumulate(spec.shape.begin(), spec.shape.end(), int64_t{1},
+                                             std::multiplies<int64_t>());
   }
-  const bool causal = config.head == models::ModelHead::kCausalLm;
-  staged.architecture =
-      absl::StrCat(config.family == models::ModelFamily::kQwen3 ? "Qwen3" : "Qwen2",
-                   causal ? "ForCausalLM" : "ForSequenceClassification");
+  const auto names = json.find("architectures");
+  const bool is_named =
+      names != json.end() && names->is_array() && names->size() == 1 && names->front().is_string();
+  staged.architecture = is_named ? names->front().get<std::string>()
+                                 : std::string(models::ModelFamilyName(config.family));
   return absl::OkStatus();
+}
+
+// A PEFT LoRA adapter. Whether it fits a model shows when it is put on one.
+absl::Status CheckAdapter(const fs::path& folder, StagedModel& staged) {
+  RETURN_IF_ERROR(models::LoadLoraConfig(folder).status());
+  ASSIGN_OR_RETURN(const models::Checkpoint tensors,
+                   models::Checkpoint::OpenFile(folder / "adapter_model.safetensors"));
+  for (const models::TensorView& tensor : tensors.tensors())
+    staged.num_parameters += tensor.num_elements();
+  staged.architecture = "LoraAdapter";
+  return absl::OkStatus();
+}
+
+// Loads everything that serving will load. Fills the parts of `staged` that come from it.
+absl::Status CheckLoadable(const fs::path& folder, StagedModel& staged) {
+  std::error_code error;
+  return fs::exists(folder / "adapter_config.json", error) ? CheckAdapter(folder, staged)
+                                                           : CheckModel(folder, staged);
 }
 
 bool IsBeneath(const fs::path& root, const fs::path& path) {

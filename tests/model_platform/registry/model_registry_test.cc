@@ -8,7 +8,9 @@
 #include "base/files/files.h"
 #include "base/store/memory_store.h"
 #include "model_platform/registry/version_files.h"
+#include "models/quantize/export.h"
 #include "testing/tiny_model.h"
+#include "tests/testing/paths.h"
 #include "tests/testing/status_matchers.h"
 
 namespace oneai::platform {
@@ -72,6 +74,29 @@ TEST_F(ModelRegistryTest, VersionHoldsTheModelAndNotTheTrainersState) {
   EXPECT_THAT(paths, ElementsAre("config.json", "model.safetensors", "tokenizer.json",
                                  "tokenizer_config.json"));
   EXPECT_EQ(version.lineage().job_id(), "job1");
+}
+
+TEST_F(ModelRegistryTest, HoldsQuantizedFoldersGgufFilesAndAdapters) {
+  const fs::path artifacts = root_ / "artifacts" / "job1";
+  ASSERT_OK(models::ExportQuantizedFolder(artifacts / "final", artifacts / "int8",
+                                          models::FolderQuantization::kInt8, -1, {}));
+  fs::create_directories(artifacts / "gguf");
+  ASSERT_OK(models::ExportGguf(artifacts / "final", artifacts / "gguf" / "model.gguf",
+                               models::BlockType::kQ8_0, {}));
+  fs::copy(oneai::testing::DataDir() / "golden/qwen2_lora/adapter_a", artifacts / "adapter");
+  const auto plain = Register("retail/bard", "job1/final");
+  for (const char* form : {"int8", "gguf"}) {
+    ASSERT_OK_AND_ASSIGN(const auto version,
+                         Register(absl::StrCat("retail/bard-", form), absl::StrCat("job1/", form)));
+    EXPECT_EQ(version.architecture(), "Qwen3ForCausalLM");
+    EXPECT_EQ(version.num_parameters(), plain->num_parameters());
+  }
+  ASSERT_OK_AND_ASSIGN(const auto adapter, Register("retail/law", "job1/adapter"));
+  EXPECT_EQ(adapter.architecture(), "LoraAdapter");
+  EXPECT_GT(adapter.num_parameters(), 0);
+  std::ofstream(artifacts / "adapter" / "adapter_config.json") << "{";
+  EXPECT_THAT(Register("retail/law", "job1/adapter"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("adapter_config.json")));
 }
 
 TEST_F(ModelRegistryTest, SameContentIsTheSameVersion) {
