@@ -75,8 +75,10 @@ absl::StatusOr<Endpoint> GetEndpoint(const Session& session, const std::string& 
 
 int WaitUntilServing(const Session& session, const std::string& name) {
   const absl::Time deadline = absl::Now() + absl::Minutes(5);
+  std::string why;
   while (absl::Now() < deadline) {
     const absl::StatusOr<Endpoint> endpoint = GetEndpoint(session, name);
+    if (endpoint.ok()) why = endpoint->message();
     if (!endpoint.ok() && !absl::IsUnavailable(endpoint.status())) return Fail(endpoint.status());
     if (endpoint.ok() && endpoint->state() == fabric::v1::SERVING) {
       PrintEndpoint(*endpoint);
@@ -85,8 +87,9 @@ int WaitUntilServing(const Session& session, const std::string& name) {
     absl::SleepFor(absl::Milliseconds(200));
   }
   return Fail(absl::DeadlineExceededError(
-      absl::StrCat("endpoint ", name, " is not serving after 5 minutes; `oneai endpoint get ", name,
-                   "` says why")));
+      absl::StrCat("endpoint ", name, " is not serving after 5 minutes",
+                   why.empty() ? "" : absl::StrCat(" (", Printable(why), ")"),
+                   "; `oneai endpoint get ", name, "` follows it")));
 }
 
 // NAME=REFERENCE

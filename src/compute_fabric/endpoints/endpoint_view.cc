@@ -75,8 +75,8 @@ absl::Status ValidateServing(const v1::EndpointSpec& spec) {
   RETURN_IF_ERROR(OneOf("quantize", spec.quantize(), {"none", "int8", "int4"}));
   RETURN_IF_ERROR(OneOf("kv_cache", spec.kv_cache(), {"auto", "bf16", "int8", "f32"}));
   RETURN_IF_ERROR(OneOf("task", spec.task(), {"auto", "generate", "embed", "rerank", "classify"}));
-  RETURN_IF_ERROR(OneOf("speculation", spec.speculation(),
-                        {"auto", "off", "prompt_lookup", "mtp", "draft"}));
+  RETURN_IF_ERROR(
+      OneOf("speculation", spec.speculation(), {"auto", "off", "prompt_lookup", "mtp", "draft"}));
   if ((spec.speculation() == "draft") == spec.draft_model().empty()) {
     return absl::InvalidArgumentError(
         "draft_model: speculation \"draft\" and a draft model belong together");
@@ -90,6 +90,19 @@ absl::Status ValidateServing(const v1::EndpointSpec& spec) {
     }
   }
   return absl::OkStatus();
+}
+
+// A replica that does not stay up says why in its log; empty when none has ended.
+std::string WhatEndedLast(const v1::Job& job) {
+  for (const v1::Task& task : job.tasks()) {
+    if (task.state() != v1::TASK_EXITED) continue;
+    const std::string how = task.signal() != 0 ? absl::StrCat("by signal ", task.signal())
+                                               : absl::StrCat("with status ", task.exit_code());
+    return absl::StrCat("replica ", task.rank(), " ended ", how, " and is started again (",
+                        std::max(job.num_restarts(), task.restarts()),
+                        " restarts); `oneai job logs ", job.id(), "` shows what it said");
+  }
+  return "";
 }
 
 }  // namespace
@@ -165,8 +178,10 @@ v1::Endpoint DescribeEndpoint(const v1::Endpoint& endpoint, const v1::Job* job,
       replica->set_ready(task.ready() && node.value != nullptr && node.value->state() != v1::LOST);
       num_ready += replica->ready() ? 1 : 0;
     }
-    if (num_ready < described.replicas_wanted())
-      described.set_message(absl::StrJoin(job->reasons(), "; "));
+    if (num_ready < described.replicas_wanted()) {
+      described.set_message(job->reasons().empty() ? WhatEndedLast(*job)
+                                                   : absl::StrJoin(job->reasons(), "; "));
+    }
   }
   described.set_state(StateOf(described, job, num_ready));
   return described;

@@ -125,6 +125,16 @@ TEST_F(EndpointTest, DeleteStopsTheReplicasThenForgetsTheEndpoint) {
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("shakespeare")));
 }
 
+TEST_F(EndpointTest, SaysWhatEndedAReplicaThatDoesNotStayUp) {
+  ASSERT_OK(Deploy(1).status());
+  Rounds(3);
+  const std::string job = Now().job_id();
+  for (auto& agent : agents_) agent->Exit(job, 0, 2);
+  Rounds(1);
+  EXPECT_THAT(Now().message(), HasSubstr("replica 0 ended with status 2"));
+  EXPECT_THAT(Now().message(), HasSubstr(absl::StrCat("oneai job logs ", job)));
+}
+
 TEST_F(EndpointTest, RefusesUnknownModelsAndOtherUnits) {
   EXPECT_THAT(Deploy(1, "retail/none"),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("retail/none")));
