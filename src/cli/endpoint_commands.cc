@@ -7,6 +7,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/ids.h"
+#include "base/status.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "oneai/fabric/v1/endpoint.grpc.pb.h"
@@ -337,7 +338,11 @@ int PrintStream(const Session& session,
   }
   const absl::Status status = FromGrpcStatus(reader.Finish());
   std::cout << "\n";
-  if (!status.ok()) return Fail(session.Explain(status));
+  if (!status.ok()) {
+    return Fail(absl::IsUnavailable(status)
+                    ? Annotate(status, absl::StrCat("gateway ", session.config().gateway_grpc))
+                    : status);
+  }
   std::cerr << usage.prompt_tokens() << " prompt tokens, " << usage.completion_tokens()
             << " completion tokens\n";
   return kExitOk;
