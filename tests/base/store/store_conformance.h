@@ -238,10 +238,12 @@ TEST_P(StoreConformanceTest, ACallbackMayReadAndEndItsOwnWatch) {
   {
     absl::MutexLock lock(&mu);
     handle = store_->Watch("a", [&](int64_t, const auto&) {
-      absl::MutexLock callback_lock(&mu);
-      value = store_->Get("a")->value;
-      handle.reset();
-      done.Notify();
+      {
+        absl::MutexLock callback_lock(&mu);
+        value = store_->Get("a")->value;
+        handle.reset();
+      }
+      done.Notify();  // the test may end now, and `mu` with it
     });
   }
   Put("a", "1");
