@@ -1,12 +1,20 @@
 // Packed products at the shapes of Qwen3-0.6B, as a share of what this machine was measured to be
 // able to do in the same run: by format, number of rows and shape. "layers" multiplies the matrices
 // of so many layers in turn that they come from memory; the other rows multiply one matrix again
-// and again. The floor is the larger of the bytes over the read bandwidth ("layers" only) and the
-// operations over the register-only rate of the same instruction; the share is floor over time.
+// and again.
+//
+// Rounds of the kernel alternate with rounds that only load the same bytes in the same order, with
+// the same hint and the same cut among the threads ("layers" only), and with the register-only loop
+// of the same instruction, because a shared machine changes within seconds. A round's floor is the
+// larger of its loads' time and its operations at that rate; the share is the median of floor over
+// time.
 //
 //   gemm_bench [--threads N] [--variant NAME] [--format bf16,int8,int4] [--m 1,8,512] [--json FILE]
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <random>
 #include <string>
@@ -31,7 +39,9 @@ struct Shape {
 constexpr Shape kLayer[] = {
     {"qkv", 4096, 1024}, {"o", 1024, 2048}, {"gate_up", 6144, 1024}, {"down", 1024, 3072}};
 constexpr double kStreamBytes = 2.5e8;  // beyond any cache here
-constexpr int64_t kManyRows = 64;       // from here on one layer is timed
+constexpr int64_t kAheadBytes = 8192;   // kStreamAheadBytes of the kernels
+constexpr int kRounds = 15;
+constexpr int64_t kManyRows = 64;  // from here on one layer is timed
 
 struct Options {
   int threads = 0;
@@ -45,10 +55,16 @@ struct Result {
   WeightFormat format;
   std::string variant, shape;
   int64_t m;
-  double seconds, bytes, ops, bandwidth, peak;  // bytes: 0 if they need not come from memory
-
-  double floor_s() const { return std::max(bytes / bandwidth, peak > 0 ? ops / peak : 0.0); }
+  // Medians of the rounds; loads_s: 0 if the weights need not come from memory; peak: 0 if the
+  // instruction's rate is not known.
+  double seconds, loads_s, bytes, ops, peak;
+  double share;
 };
+
+double Median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
+  return values[values.size() / 2];
+}
 
 PackedMatrix RandomWeights(const Shape& shape, WeightFormat format, KernelContext& ctx) {
   std::vector<BFloat16> w(shape.n * shape.k);
@@ -68,8 +84,8 @@ class Bench {
 
   std::vector<Result> Run() {
     std::printf("%s, %d threads\n", GetCpuInfo().model_name.c_str(), ctx_.threads().num_threads());
-    std::printf("%-8s %-12s %5s %-8s %10s %9s %9s %7s %7s %7s\n", "format", "variant", "m", "shape",
-                "ms", "GB/s", "Gop/s", "bw %", "peak %", "share %");
+    std::printf("%-8s %-12s %5s %-8s %9s %7s %7s %7s %8s %7s %7s\n", "format", "variant", "m",
+                "shape", "ms", "GB/s", "loads", "loads %", "Gop/s", "peak %", "share %");
     for (const WeightFormat format : options_.formats) {
       for (const Variant<GemmFn>& variant : GemmVariants(format)) {
         if (variant.isa == CpuIsa::kReference || !variant.is_supported(GetCpuInfo().features) ||
@@ -84,60 +100,92 @@ class Bench {
 
  private:
   void RunVariant(WeightFormat format, const Variant<GemmFn>& variant) {
+    // One layer is packed and the others are its copies: what they hold makes no difference.
     std::vector<PackedMatrix> weights;
+    std::vector<SharedPages::Piece> copies;
     double bytes = 0;
-    while (bytes < kStreamBytes) {
-      for (const Shape& shape : kLayer) {
-        weights.push_back(RandomWeights(shape, format, ctx_));
-        bytes += static_cast<double>(weights.back().bytes());
+    for (size_t i = 0; i < std::size(kLayer) || bytes < kStreamBytes; ++i) {
+      if (i < std::size(kLayer)) {
+        weights.push_back(RandomWeights(kLayer[i], format, ctx_));
+      } else {
+        const PackedMatrix& source = weights[i % std::size(kLayer)];
+        const size_t size = source.payload().size();
+        copies.push_back(ctx_.pages().Allocate(size));
+        std::memcpy(copies.back().get(), source.data(), size);
+        weights.push_back(*PackedMatrix::FromMapped(source.header(), {copies.back().get(), size}));
       }
+      bytes += static_cast<double>(weights.back().bytes());
     }
     for (const int64_t m : options_.rows) {
-      // Ceilings are measured next to each figure, because a shared machine's vary over seconds.
-      const double bandwidth = MeasureReadBandwidth(ctx_, 0.3);
-      const double peak = MeasurePeakFlops(variant.name, ctx_);
       if (m < kManyRows) {
-        Time(format, variant, m, "layers", weights, bytes, bandwidth, peak);
+        Time(variant, m, "layers", weights, true);
         continue;
       }
       for (size_t i = 0; i < std::size(kLayer); ++i) {
-        Time(format, variant, m, kLayer[i].name, {&weights[i], 1}, 0, bandwidth, peak);
+        Time(variant, m, kLayer[i].name, {&weights[i], 1}, false);
       }
-      Time(format, variant, m, "layer", {weights.data(), std::size(kLayer)}, 0, bandwidth, peak);
+      Time(variant, m, "layer", {weights.data(), std::size(kLayer)}, false);
     }
   }
 
-  void Time(WeightFormat format, const Variant<GemmFn>& variant, int64_t m, const char* shape,
-            absl::Span<const PackedMatrix> weights, double bytes, double bandwidth, double peak) {
-    std::vector<float> x(m * 3072), y(m * 6144);
-    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 17) - 8.0f;
-    Result result{format, std::string(variant.name), shape, m, 0, bytes, 0, bandwidth, peak};
-    double read = 0;
-    for (const PackedMatrix& w : weights) {
-      result.ops += Ops(w, m);
-      read += static_cast<double>(w.bytes());
-    }
-    result.seconds = BestSeconds(8, [&] {
+  // Seconds of loading all bytes of `weights`, block by block as Gemm() does.
+  double TimeLoads(absl::Span<const PackedMatrix> weights) {
+    return BestSeconds(1, [&] {
       for (const PackedMatrix& w : weights) {
-        GemmWith(
-            variant,
-            {.x = x.data(), .x_stride = w.k(), .w = &w, .y = y.data(), .y_stride = w.n(), .m = m},
-            ctx_);
+        const int64_t blocks = w.num_panels() / PackedLayout::kBlockPanels;
+        const int64_t bytes = w.layout().BlockBytes(PackedLayout::kBlockPanels);
+        ctx_.threads().ParallelForStealing(blocks, [&](int64_t begin, int64_t end, int) {
+          sink_ += ReadOnce(w.data() + begin * bytes, (end - begin) * bytes, kAheadBytes);
+        });
       }
     });
-    std::printf("%-8s %-12s %5ld %-8s %10.3f %9.2f %9.1f %7.1f %7.1f %7.1f\n",
-                std::string(FormatName(format)).c_str(), result.variant.c_str(),
-                static_cast<long>(m), shape, result.seconds * 1e3, read / result.seconds / 1e9,
-                result.ops / result.seconds / 1e9, 100 * bytes / result.seconds / bandwidth,
-                peak > 0 ? 100 * result.ops / result.seconds / peak : 0.0,
-                100 * result.floor_s() / result.seconds);
+  }
+
+  void Time(const Variant<GemmFn>& variant, int64_t m, const char* shape,
+            absl::Span<const PackedMatrix> weights, bool from_memory) {
+    std::vector<float> x(m * 3072), y(m * 6144);
+    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 17) - 8.0f;
+    double ops = 0, bytes = 0;
+    for (const PackedMatrix& w : weights) {
+      ops += Ops(w, m);
+      bytes += static_cast<double>(w.bytes());
+    }
+    std::vector<double> seconds, loads, peaks, shares;
+    for (int round = 0; round < kRounds; ++round) {
+      seconds.push_back(BestSeconds(1, [&] {
+        for (const PackedMatrix& w : weights) {
+          GemmWith(
+              variant,
+              {.x = x.data(), .x_stride = w.k(), .w = &w, .y = y.data(), .y_stride = w.n(), .m = m},
+              ctx_);
+        }
+      }));
+      loads.push_back(from_memory ? TimeLoads(weights) : 0);
+      peaks.push_back(MeasurePeakFlops(variant.name, ctx_, 0.004));
+      const double unit_s = peaks.back() > 0 ? ops / peaks.back() : 0;
+      shares.push_back(std::max(loads.back(), unit_s) / seconds.back());
+    }
+    Report({weights[0].format(), std::string(variant.name), shape, m, Median(seconds),
+            Median(loads), bytes, ops, Median(peaks), Median(shares)});
+  }
+
+  void Report(const Result& r) {
+    const auto percent = [](double part, double whole) {
+      return whole > 0 ? 100 * part / whole : 0;
+    };
+    std::printf("%-8s %-12s %5ld %-8s %9.3f %7.2f %7.2f %7.1f %8.1f %7.1f %7.1f\n",
+                std::string(FormatName(r.format)).c_str(), r.variant.c_str(),
+                static_cast<long>(r.m), r.shape.c_str(), r.seconds * 1e3, r.bytes / r.seconds / 1e9,
+                r.loads_s > 0 ? r.bytes / r.loads_s / 1e9 : 0, percent(r.loads_s, r.seconds),
+                r.ops / r.seconds / 1e9, percent(r.ops / r.seconds, r.peak), 100 * r.share);
     std::fflush(stdout);
-    results_.push_back(std::move(result));
+    results_.push_back(r);
   }
 
   const Options& options_;
   KernelContext ctx_;
   std::vector<Result> results_;
+  std::atomic<uint64_t> sink_{0};
 };
 
 std::string ToJson(const std::vector<Result>& results) {
@@ -146,10 +194,10 @@ std::string ToJson(const std::vector<Result>& results) {
     absl::StrAppendFormat(
         &json,
         "%s\n  {\"format\":\"%s\",\"variant\":\"%s\",\"shape\":\"%s\",\"m\":%d,\"seconds\":%.6g,"
-        "\"bytes\":%.0f,\"ops\":%.0f,\"dram_read_bytes_per_s\":%.4g,\"peak_ops_per_s\":%.4g,"
+        "\"bytes\":%.0f,\"ops\":%.0f,\"loads_seconds\":%.6g,\"peak_ops_per_s\":%.4g,"
         "\"share_of_ceiling\":%.4f}",
         json.size() > 1 ? "," : "", FormatName(r.format), r.variant, r.shape, r.m, r.seconds,
-        r.bytes, r.ops, r.bandwidth, r.peak, r.floor_s() / r.seconds);
+        r.bytes, r.ops, r.loads_s, r.peak, r.share);
   }
   return json + "\n]\n";
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,11 @@ class MemoryReader {
   void* mapped_;
   std::byte* data_ = nullptr;
 };
+
+// Loads every byte of [begin, begin + bytes) once, in order, and asks for each line by prefetchnta
+// `ahead_bytes` before: what a kernel would do that only had to read. `bytes` is a multiple of 64.
+// Returns a value that depends on all of them.
+uint64_t ReadOnce(const std::byte* begin, int64_t bytes, int64_t ahead_bytes);
 
 // The best piece of a MemoryReader; 0 where there was no memory.
 double MeasureReadBandwidth(KernelContext& ctx, double seconds = 0.4);
