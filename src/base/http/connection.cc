@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "base/http/response_writer.h"
 
 namespace oneai {
@@ -22,8 +23,10 @@ using boost::system::error_code;
 
 constexpr uint32_t kHeadBytesMax = 16 << 10;
 constexpr size_t kReadAheadBytesMax = 64 << 10;  // of pipelined requests, while a handler runs
-constexpr size_t kDiscardBytesMax = 1 << 20;
-constexpr absl::Duration kLingerTime = absl::Seconds(1);
+// Some clients read an answer only once they have sent all of a body that is too large.
+constexpr size_t kDiscardBytesMax = 64 << 20;
+constexpr absl::Duration kLingerSilence = absl::Seconds(1);
+constexpr absl::Duration kLingerTime = absl::Seconds(30);
 constexpr absl::Duration kWorkerWait = absl::Seconds(2);
 
 absl::string_view View(boost::beast::string_view text) { return {text.data(), text.size()}; }
@@ -96,7 +99,9 @@ void Connection::OnRead(error_code error, size_t size) {
   if (error) return OnReadError();
   if (state_ == State::kLinger) {
     num_discarded_ += size;
-    return num_discarded_ > kDiscardBytesMax ? Close() : Read();
+    if (num_discarded_ > kDiscardBytesMax || absl::Now() > linger_until_) return Close();
+    if (linger_until_ != absl::InfiniteFuture()) Arm(kLingerSilence, [this] { Close(); });
+    return Read();
   }
   const auto room = input_.prepare(size);
   std::copy_n(chunk_.data(), size, static_cast<char*>(room.data()));
@@ -220,7 +225,7 @@ void Connection::OnHandled(bool keep_alive) {
 }
 
 void Connection::Refuse(int status, absl::string_view why) {
-  HttpResponse response = HttpResponse::Text(status, absl::StrCat(why, "\n"));
+  HttpResponse response = Refusal(status, why);
   if (status == 503) response.headers.emplace_back("retry-after", "1");
   state_ = State::kLinger;  // takes no more requests
   timer_.cancel();
@@ -231,7 +236,8 @@ void Connection::Refuse(int status, absl::string_view why) {
 // Closing with unread input would reset the connection, and the client might lose the answer.
 void Connection::Linger() {
   state_ = State::kLinger;
-  Arm(kLingerTime, [this] { Close(); });
+  linger_until_ = absl::Now() + kLingerTime;
+  Arm(kLingerSilence, [this] { Close(); });
   stream_->ShutdownSend([](error_code) {});
   Read();
 }

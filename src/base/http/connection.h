@@ -65,6 +65,10 @@ class Connection final : public std::enable_shared_from_this<Connection> {
 
   // Handler's thread. Blocks until `data` is written; false: it was not.
   bool WriteBlocking(std::string data);
+  // Any thread. What the server says itself, in the words of its options.
+  HttpResponse Refusal(int status, absl::string_view why) const {
+    return core_->options.refusal(status, why);
+  }
   // Any thread.
   bool PeerGone() const { return peer_gone_.load(); }
 
@@ -111,6 +115,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   boost::asio::steady_timer timer_;
   boost::asio::steady_timer write_timer_;
   size_t num_discarded_ = 0;
+  absl::Time linger_until_ = absl::InfiniteFuture();  // finite once the answer is written
 };
 
 }  // namespace oneai

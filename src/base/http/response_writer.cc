@@ -83,7 +83,7 @@ void ConnectionResponder::End() {
 }
 
 bool ConnectionResponder::Finish() {
-  if (stage_ == Stage::kNothing) Send(HttpResponse::Text(500, "the server gave no answer\n"));
+  if (stage_ == Stage::kNothing) Send(connection_->Refusal(500, "the server gave no answer"));
   if (stage_ == Stage::kStreaming) {
     // Without the last chunk the client knows that the stream is incomplete, once the connection
     // ends.

@@ -43,6 +43,8 @@ void HttpRouter::Handle(std::string method, std::string pattern, RouteHandler ha
 
 void HttpRouter::HandleOther(HttpHandler handler) { other_ = std::move(handler); }
 
+void HttpRouter::HandleRefusals(HttpRefusal refusal) { refusal_ = std::move(refusal); }
+
 void HttpRouter::Serve(const HttpRequest& request, HttpResponder& responder) const {
   const std::vector<std::string> path = Segments(request.path);
   // HEAD is GET without the body, which the server leaves out.
@@ -56,13 +58,13 @@ void HttpRouter::Serve(const HttpRequest& request, HttpResponder& responder) con
     allowed.insert(route.method);
   }
   if (!allowed.empty()) {
-    HttpResponse response = HttpResponse::Text(405, "method not allowed\n");
+    HttpResponse response = refusal_(405, "method not allowed");
     if (allowed.contains("GET")) allowed.insert("HEAD");
     response.headers.emplace_back("allow", absl::StrJoin(allowed, ", "));
     return responder.Send(std::move(response));
   }
   if (other_ != nullptr && method == "GET") return other_(request, responder);
-  responder.Send(HttpResponse::Text(404, "not found\n"));
+  responder.Send(refusal_(404, "not found"));
 }
 
 }  // namespace oneai

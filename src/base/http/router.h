@@ -21,6 +21,8 @@ class HttpRouter {
   void Handle(std::string method, std::string pattern, RouteHandler handler);
   // Called for GETs that no pattern matches (static files); default: 404.
   void HandleOther(HttpHandler handler);
+  // Words the 404 and the 405; default: TextRefusal.
+  void HandleRefusals(HttpRefusal refusal);
   void Serve(const HttpRequest& request, HttpResponder& responder) const;
 
  private:
@@ -31,6 +33,7 @@ class HttpRouter {
   };
   std::vector<Route> routes_;
   HttpHandler other_;
+  HttpRefusal refusal_ = &TextRefusal;
 };
 
 }  // namespace oneai

@@ -155,6 +155,10 @@ class HttpServerImpl final : public HttpServer {
 
 }  // namespace
 
+HttpResponse TextRefusal(int status, absl::string_view why) {
+  return HttpResponse::Text(status, absl::StrCat(why, "\n"));
+}
+
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpServerOptions& options,
                                                               HttpHandler handler) {
   std::unique_ptr<asio::ssl::context> tls;

@@ -36,7 +36,13 @@ class HttpResponder {
 
 using HttpHandler = std::function<void(const HttpRequest&, HttpResponder&)>;
 
+// How a server, or a router, words what it answers itself: `status` 4xx or 5xx, `why` a clause
+// without a line break. Called by any thread. Headers that a status needs are added to it.
+using HttpRefusal = std::function<HttpResponse(int status, absl::string_view why)>;
+HttpResponse TextRefusal(int status, absl::string_view why);  // the clause as a line of text
+
 struct HttpServerOptions {
+  HttpRefusal refusal = &TextRefusal;
   std::string host = "127.0.0.1";
   int port = 0;  // 0: any free one
   // Serves HTTPS when set (certificate and key; ca_pem is not used: browsers have no client

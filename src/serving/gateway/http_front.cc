@@ -3,17 +3,22 @@
 
 #include <algorithm>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "base/grpc/channel.h"
 #include "base/ids.h"
 #include "base/metrics/metrics.h"
 #include "serving/gateway/openai_pooled.h"
+#include "serving/wire/model_name.h"
 
 namespace oneai::serving {
 namespace {
 
 constexpr absl::Duration kGenerationTimeout = absl::Minutes(10);  // OpenAI clients' own default
+
+constexpr char kNoLength[] = "a POST needs a Content-Length, or a body in chunks";
 
 // Anything else could not be told from a forged log line or header.
 bool IsSoundRequestId(absl::string_view id) {
@@ -48,6 +53,11 @@ class TaggedResponder final : public HttpResponder {
   const std::string request_id_;
 };
 
+// HTTP reads a POST that gives neither length nor chunks as one without a body.
+bool SaysItsLength(const HttpRequest& request) {
+  return request.Header("content-length") || request.Header("transfer-encoding");
+}
+
 class HttpClientCall final : public ClientCall {
  public:
   HttpClientCall(const HttpResponder* client, DisconnectWatch* disconnects)
@@ -76,7 +86,14 @@ HttpResponse EventStreamHead() {
 
 }  // namespace
 
+HttpResponse HttpFront::Refuse(int status, absl::string_view why) {
+  HttpResponse response = RefusalResponse(status, why);
+  response.headers.push_back({"X-Request-Id", NewId("req-")});
+  return response;
+}
+
 void HttpFront::AddRoutes(HttpRouter& router) {
+  router.HandleRefusals(&HttpFront::Refuse);
   const auto generation = [this](OpenAiApi api, Parser parse) {
     return [this, api, parse](const HttpRequest& request, const PathParameters&,
                               HttpResponder& responder) {
@@ -130,6 +147,7 @@ void HttpFront::ServeGeneration(OpenAiApi api, Parser parse, const HttpRequest& 
   const absl::StatusOr<Identity> caller =
       pipeline_->Authenticate(request.Header("authorization").value_or(""));
   if (!caller.ok()) return responder.Send(ErrorResponse(caller.status()));
+  if (!SaysItsLength(request)) return responder.Send(RefusalResponse(411, kNoLength));
   absl::StatusOr<OpenAiRequest> parsed = parse(request.body);
   if (!parsed.ok()) return responder.Send(ErrorResponse(parsed.status()));
   std::visit([&](auto& r) { r.set_request_id(responder.request_id()); }, parsed->generation);
@@ -179,6 +197,7 @@ void HttpFront::ServeAsked(
   const absl::StatusOr<Identity> caller =
       pipeline_->Authenticate(request.Header("authorization").value_or(""));
   if (!caller.ok()) return responder.Send(ErrorResponse(caller.status()));
+  if (!SaysItsLength(request)) return responder.Send(RefusalResponse(411, kNoLength));
   absl::StatusOr<Call> parsed = parse(request.body);
   if (!parsed.ok()) return responder.Send(ErrorResponse(parsed.status()));
   request_of(*parsed).set_request_id(responder.request_id());
@@ -201,7 +220,13 @@ HttpResponse HttpFront::ServeModel(const HttpRequest& request, const std::string
   if (!caller.ok()) return ErrorResponse(caller.status());
   const absl::StatusOr<EndpointView> model = pipeline_->FindModel(*caller, id);
   if (!model.ok()) return ErrorResponse(model.status());
-  return HttpResponse::Json(200, ModelJson(*model));
+  const std::string adapter = SplitModelName(id).adapter;
+  if (!adapter.empty() && !absl::c_linear_search(model->adapters, adapter)) {
+    return ErrorResponse(
+        absl::NotFoundError(absl::StrCat("model ", model->name, " has no adapter ", adapter,
+                                         "; GET /v1/models lists those it has")));
+  }
+  return HttpResponse::Json(200, ModelJson(*model, adapter));
 }
 
 // Open to this machine's own scraper; from elsewhere with a key that may view the fabric.

@@ -19,9 +19,12 @@ class HttpFront {
   HttpFront(const RequestPipeline* pipeline, DisconnectWatch* disconnects, const Clock* clock)
       : pipeline_(pipeline), disconnects_(disconnects), clock_(clock) {}
 
-  // Adds the routes. Every answer carries X-Request-Id: the client's own if it is sound, else a new
-  // one.
+  // Adds the routes, and what is said where none fits. Every answer carries X-Request-Id: the
+  // client's own if it is sound, else a new one.
   void AddRoutes(HttpRouter& router);
+
+  // What the server and the router refuse themselves, in OpenAI's form, under a new X-Request-Id.
+  static HttpResponse Refuse(int status, absl::string_view why);
 
  private:
   using Parser = absl::StatusOr<OpenAiRequest> (*)(absl::string_view body);

@@ -99,6 +99,7 @@ absl::Status Serve(const GatewayFlags& flags, const TlsCredentials& tls,
   http_options.host = http_address.first;
   http_options.port = http_address.second;
   http_options.tls = tls;
+  http_options.refusal = &HttpFront::Refuse;
   // More than streams, so that a full gateway still answers 429, /health and /metrics.
   http_options.num_workers = static_cast<int>(flags.limits.streams_max) + 32;
   http_options.connections_max = http_options.num_workers * 4;

@@ -173,22 +173,48 @@ ErrorShape ShapeOf(absl::StatusCode code) {
   }
 }
 
-Json ErrorJson(const absl::Status& status) {
-  const ErrorShape shape = ShapeOf(status.code());
-  const std::string parameter = ParameterOf(status);
-  Json error = {{"message", std::string(status.message())}, {"type", shape.type}};
+ErrorShape ShapeOf(int http_status) {
+  switch (http_status) {
+    case 404:
+      return {404, "invalid_request_error", "unknown_url"};
+    case 405:
+      return {405, "invalid_request_error", "method_not_supported"};
+    case 408:
+      return {408, "timeout_error", "request_timeout"};
+    case 411:
+      return {411, "invalid_request_error", "length_required"};
+    case 413:
+      return {413, "invalid_request_error", "request_too_large"};
+    case 431:
+      return {431, "invalid_request_error", "headers_too_large"};
+    case 503:
+      return ShapeOf(absl::StatusCode::kUnavailable);
+    default:
+      if (http_status >= 500) return {http_status, "server_error", "internal_error"};
+      return {http_status, "invalid_request_error", nullptr};
+  }
+}
+
+Json ErrorJson(const ErrorShape& shape, absl::string_view message, const std::string& parameter) {
+  Json error = {{"message", std::string(message)}, {"type", shape.type}};
   error["param"] = parameter.empty() ? Json(nullptr) : Json(parameter);
   error["code"] = shape.code == nullptr ? Json(nullptr) : Json(shape.code);
   return {{"error", std::move(error)}};
 }
 
-Json ModelObject(const EndpointView& model) {
-  Json json = {{"id", model.name},
+Json ErrorJson(const absl::Status& status) {
+  return ErrorJson(ShapeOf(status.code()), status.message(), ParameterOf(status));
+}
+
+// An adapter is listed as vLLM lists it: a model with a parent.
+Json ModelObject(const EndpointView& model, const std::string& adapter) {
+  Json json = {{"id", adapter.empty() ? model.name : absl::StrCat(model.name, ":", adapter)},
                {"object", "model"},
                {"created", model.created_unix},
                {"owned_by", model.business_unit}};
   if (model.max_context_tokens > 0) json["max_model_len"] = model.max_context_tokens;
   if (!model.version.empty()) json["root"] = model.version;
+  if (!adapter.empty()) json["parent"] = model.name;
   return json;
 }
 
@@ -246,21 +272,21 @@ std::string StreamFrames::Write(const inference::v1::GenerationChunk& chunk) {
 
 std::string ErrorFrame(const absl::Status& status) { return Frame(ErrorJson(status)); }
 
-std::string ModelJson(const EndpointView& model) { return Dump(ModelObject(model)); }
+std::string ModelJson(const EndpointView& model, const std::string& adapter) {
+  return Dump(ModelObject(model, adapter));
+}
 
 std::string ModelListJson(const std::vector<EndpointView>& models) {
   Json data = Json::array();
   for (const EndpointView& model : models) {
-    data.push_back(ModelObject(model));
-    for (const std::string& adapter : model.adapters) {
-      // As vLLM lists LoRA adapters: models with a parent.
-      Json object = ModelObject(model);
-      object["id"] = absl::StrCat(model.name, ":", adapter);
-      object["parent"] = model.name;
-      data.push_back(std::move(object));
-    }
+    data.push_back(ModelObject(model, ""));
+    for (const std::string& adapter : model.adapters) data.push_back(ModelObject(model, adapter));
   }
   return Dump({{"object", "list"}, {"data", std::move(data)}});
+}
+
+HttpResponse RefusalResponse(int http_status, absl::string_view message) {
+  return HttpResponse::Json(http_status, Dump(ErrorJson(ShapeOf(http_status), message, "")));
 }
 
 HttpResponse ErrorResponse(const absl::Status& status) {

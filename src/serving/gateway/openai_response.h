@@ -47,8 +47,12 @@ inline constexpr char kDoneFrame[] = "data: [DONE]\n\n";
 // An error after the stream has begun, as a frame that clients raise.
 std::string ErrorFrame(const absl::Status& status);
 
-std::string ModelJson(const EndpointView& model);
+// The endpoint, or one of its adapters (which need not be known here).
+std::string ModelJson(const EndpointView& model, const std::string& adapter);
 std::string ModelListJson(const std::vector<EndpointView>& models);
+
+// The same for what HTTP itself refuses (`http_status` 4xx or 5xx), with `message` as it is.
+HttpResponse RefusalResponse(int http_status, absl::string_view message);
 
 // HTTP status, OpenAI error body and, where waiting helps, Retry-After.
 HttpResponse ErrorResponse(const absl::Status& status);

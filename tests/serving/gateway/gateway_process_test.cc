@@ -192,6 +192,7 @@ TEST_F(GatewayProcessTest, ListsOnlyWhatTheKeyMayCall) {
   EXPECT_THAT(list.body, ::testing::Not(HasSubstr("secret")));
   EXPECT_EQ(Get("/v1/models/secret").status, 403);
   EXPECT_EQ(Get("/v1/models/none").status, 404);
+  EXPECT_EQ(Get("/v1/models/shakespeare:nobody").status, 404);
 }
 
 TEST_F(GatewayProcessTest, RefusesStrangers) {
@@ -249,6 +250,46 @@ TEST_F(GatewayProcessTest, BadRequestsAreNamed) {
       Send("POST", "/v1/completions", R"({"model":"empty","prompt":"x"})");
   EXPECT_EQ(none_ready.status, 503);
   EXPECT_EQ(HeaderOf(none_ready, "retry-after"), "1");
+}
+
+TEST_F(GatewayProcessTest, EveryErrorIsOpenAisJson) {
+  StartGateway({"--tenant-streams-max=1"});
+  const auto expect = [](const HttpResponse& response, int status, const std::string& type,
+                         const Json& code) {
+    EXPECT_EQ(response.status, status) << response.body;
+    EXPECT_EQ(HeaderOf(response, "content-type"), "application/json");
+    EXPECT_NE(HeaderOf(response, "x-request-id"), "");
+    const Json json = Json::parse(response.body, nullptr, false);
+    ASSERT_TRUE(json.is_object() && json.contains("error")) << response.body;
+    EXPECT_EQ(json["error"].size(), 4) << response.body;
+    EXPECT_NE(json["error"].value("message", ""), "");
+    EXPECT_EQ(json["error"].value("type", ""), type);
+    EXPECT_EQ(json["error"]["code"], code);
+  };
+  const std::string path = "/v1/completions";
+  expect(Send("POST", path, "{\"model\":"), 400, "invalid_request_error", nullptr);
+  expect(Send("POST", path, "[]"), 400, "invalid_request_error", nullptr);
+  expect(Send("POST", path, "{}", "wrong"), 401, "invalid_request_error", "invalid_api_key");
+  expect(Send("POST", path, R"({"model":"secret","prompt":"x"})"), 403, "permission_error",
+         "permission_denied");
+  expect(Send("POST", path, R"({"model":"none","prompt":"x"})"), 404, "invalid_request_error",
+         "model_not_found");
+  expect(Get("/v1/completion"), 404, "invalid_request_error", "unknown_url");
+  expect(Get(path), 405, "invalid_request_error", "method_not_supported");
+  expect(Send("POST", path, std::string((8 << 20) + 1, ' ')), 413, "invalid_request_error",
+         "request_too_large");
+  expect(Send("POST", path, R"({"model":"empty","prompt":"x"})"), 503, "service_unavailable_error",
+         "unavailable");
+  auto context = WithKey();
+  inference::v1::CompletionRequest request;
+  request.set_model("shakespeare");
+  request.set_text("hang");
+  const auto reader = stub_->CompleteStream(context.get(), request);
+  inference::v1::GenerationChunk chunk;
+  ASSERT_TRUE(reader->Read(&chunk));
+  expect(Complete("x"), 429, "rate_limit_error", "rate_limit_exceeded");
+  context->TryCancel();
+  reader->Finish();
 }
 
 TEST_F(GatewayProcessTest, AReplicaThatRefusesIsReplacedUnseen) {
