@@ -1,6 +1,7 @@
 #include "serving/sampling/token_sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -11,21 +12,27 @@ namespace oneai::serving {
 namespace {
 
 constexpr float kNever = -std::numeric_limits<float>::infinity();
+// From so many allowed tokens on, a row is as good as a list of them.
+constexpr int64_t kFewMax = 1024;
 
-// Whole words at a time: a grammar allows few tokens or nearly all.
+// A grammar allows few tokens, or nearly all but some in most words: only bits of the fewer kind
+// are walked.
 void Forbid(absl::Span<float> logits, absl::Span<const uint64_t> allowed) {
   const size_t vocab = logits.size();
   for (size_t word = 0; word * 64 < vocab; ++word) {
-    const uint64_t bits = word < allowed.size() ? allowed[word] : 0;
-    if (bits == ~uint64_t{0}) continue;
-    const size_t end = std::min(vocab, word * 64 + 64);
-    if (bits == 0) {
-      std::fill(logits.begin() + word * 64, logits.begin() + end, kNever);
+    const size_t num_here = std::min<size_t>(64, vocab - word * 64);
+    const uint64_t here = ~uint64_t{0} >> (64 - num_here);
+    uint64_t kept = (word < allowed.size() ? allowed[word] : 0) & here;
+    uint64_t forbidden = ~kept & here;
+    float* const row = logits.data() + word * 64;
+    if (std::popcount(forbidden) <= 32) {
+      for (; forbidden != 0; forbidden &= forbidden - 1) row[std::countr_zero(forbidden)] = kNever;
       continue;
     }
-    for (size_t i = word * 64; i < end; ++i) {
-      if ((bits >> (i % 64) & 1) == 0) logits[i] = kNever;
-    }
+    float all[64];
+    std::copy_n(row, num_here, all);
+    std::fill_n(row, num_here, kNever);
+    for (; kept != 0; kept &= kept - 1) row[std::countr_zero(kept)] = all[std::countr_zero(kept)];
   }
 }
 
@@ -56,15 +63,9 @@ absl::StatusOr<int32_t> TokenSampler::Sample(absl::Span<float> logits,
   raw_logits_.clear();
   AddBias(logits);
   if (has_penalties()) Penalise(logits);
-  if (!allowed.empty()) Forbid(logits, allowed);
-  const bool hides_ends = num_generated_ < settings_.min_tokens;
-  int32_t token = hides_ends ? BestBeforeEnd(logits) : -1;
-  // The draw of a broken row is its best logit.
-  if (settings_.temperature != 0.0) {
-    token = Draw(logits, num_generated_, scratch);
-  } else if (!hides_ends) {
-    token = BestFinite(logits);
-  }
+  const bool are_few = !allowed.empty() && GatherFew(logits, allowed);
+  if (!allowed.empty() && !are_few) Forbid(logits, allowed);
+  const int32_t token = are_few ? ChooseOfFew(scratch) : ChooseOfAll(logits, scratch);
   if (token < 0 || !std::isfinite(logits[token])) {
     return absl::InternalError(absl::StrCat("the model gave no finite logit at output token ",
                                             num_generated_,
@@ -72,6 +73,53 @@ absl::StatusOr<int32_t> TokenSampler::Sample(absl::Span<float> logits,
   }
   Take(token);
   return token;
+}
+
+int32_t TokenSampler::ChooseOfAll(absl::Span<float> logits, kernels::SamplingScratch& scratch) {
+  const bool hides_ends = num_generated_ < settings_.min_tokens;
+  const int32_t best = hides_ends ? BestBeforeEnd(logits) : -1;
+  // The draw of a broken row is its best logit.
+  if (settings_.temperature != 0.0) return Draw(logits, num_generated_, scratch);
+  return hides_ends ? best : BestFinite(logits);
+}
+
+bool TokenSampler::GatherFew(absl::Span<const float> logits, absl::Span<const uint64_t> allowed) {
+  few_ids_.clear();
+  few_logits_.clear();
+  int64_t count = 0;
+  for (const uint64_t bits : allowed) count += std::popcount(bits);
+  if (count > kFewMax) return false;
+  const int64_t vocab = std::min<int64_t>(logits.size(), num_tokens_known_);
+  for (size_t word = 0; word < allowed.size(); ++word) {
+    for (uint64_t bits = allowed[word]; bits != 0; bits &= bits - 1) {
+      const int64_t id = static_cast<int64_t>(word) * 64 + std::countr_zero(bits);
+      if (id >= vocab) break;
+      few_ids_.push_back(static_cast<int32_t>(id));
+      few_logits_.push_back(logits[id]);
+    }
+  }
+  return true;
+}
+
+int32_t TokenSampler::ChooseOfFew(kernels::SamplingScratch& scratch) {
+  const auto is_finite = [](float logit) { return std::isfinite(logit); };
+  if (num_generated_ < settings_.min_tokens) {
+    hidden_ends_.clear();
+    for (size_t i = 0; i < few_ids_.size(); ++i) {
+      if (!IsEnd(few_ids_[i])) continue;
+      hidden_ends_.emplace_back(static_cast<int32_t>(i), few_logits_[i]);
+      few_logits_[i] = kNever;
+    }
+    // A grammar that allows the end alone is stronger than min_tokens.
+    if (std::none_of(few_logits_.begin(), few_logits_.end(), is_finite)) {
+      for (const auto& [i, logit] : hidden_ends_) few_logits_[i] = logit;
+    }
+  }
+  if (few_ids_.empty()) return -1;
+  const int64_t count = static_cast<int64_t>(few_ids_.size());
+  if (settings_.temperature == 0.0) return few_ids_[kernels::ArgMax(few_logits_.data(), count)];
+  return few_ids_[kernels::SampleToken(few_logits_.data(), count, Params(), settings_.seed,
+                                       static_cast<uint64_t>(num_generated_), scratch)];
 }
 
 float TokenSampler::RawLogit(absl::Span<const float> logits, int32_t token) const {
@@ -102,14 +150,16 @@ int32_t TokenSampler::Guess(absl::Span<const float> logits, int64_t index,
 
 int32_t TokenSampler::Draw(absl::Span<const float> logits, int64_t index,
                            kernels::SamplingScratch& scratch) const {
-  kernels::SamplingParams params;
-  params.temperature = static_cast<float>(settings_.temperature);
-  params.top_k = settings_.top_k;
-  params.top_p = static_cast<float>(settings_.top_p);
-  params.min_p = static_cast<float>(settings_.min_p);
   const int64_t vocab = std::min<int64_t>(logits.size(), num_tokens_known_);
-  return kernels::SampleToken(logits.data(), vocab, params, settings_.seed,
+  return kernels::SampleToken(logits.data(), vocab, Params(), settings_.seed,
                               static_cast<uint64_t>(index), scratch);
+}
+
+kernels::SamplingParams TokenSampler::Params() const {
+  return {.temperature = static_cast<float>(settings_.temperature),
+          .top_k = settings_.top_k,
+          .top_p = static_cast<float>(settings_.top_p),
+          .min_p = static_cast<float>(settings_.min_p)};
 }
 
 // A broken row is found by its best logit: +inf or nothing finite. (NaN is never chosen.)

@@ -60,8 +60,13 @@ class TokenSampler {
   int32_t BestFinite(absl::Span<const float> logits) const;
   // As BestFinite, once no end token can be chosen if there is another.
   int32_t BestBeforeEnd(absl::Span<float> logits);
+  int32_t ChooseOfAll(absl::Span<float> logits, kernels::SamplingScratch& scratch);
+  // False, and nothing is gathered: they are many.
+  bool GatherFew(absl::Span<const float> logits, absl::Span<const uint64_t> allowed);
+  int32_t ChooseOfFew(kernels::SamplingScratch& scratch);
   int32_t Draw(absl::Span<const float> logits, int64_t index,
                kernels::SamplingScratch& scratch) const;
+  kernels::SamplingParams Params() const;
 
   const SamplingSettings settings_;
   std::vector<int32_t> end_ids_;  // stop_token_ids, and the model's unless ignore_eos
@@ -70,6 +75,9 @@ class TokenSampler {
   absl::flat_hash_map<int32_t, int32_t> times_output_;
   int64_t num_generated_ = 0;
   std::vector<std::pair<int32_t, float>> hidden_ends_;  // reused
+  // Allowed tokens where they are few, ascending, and their logits.
+  std::vector<int32_t> few_ids_;
+  std::vector<float> few_logits_;
   // Ids whose logits were changed, with what they were; the first entry of an id counts.
   std::vector<std::pair<int32_t, float>> raw_logits_;
 };

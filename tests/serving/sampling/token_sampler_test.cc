@@ -135,6 +135,48 @@ TEST(TokenSamplerTest, OnlyAllowedTokensAreChosen) {
   EXPECT_EQ(token, 66);
 }
 
+// Few allowed tokens are drawn from a list of them, many from the row: a mask on either side of the
+// bound gives the same distribution over what both allow when the rest has no weight.
+TEST(TokenSamplerTest, FewAndManyAllowedTokensAreDrawnAlike) {
+  constexpr int kVocab = 8192;
+  kernels::SamplingScratch scratch;
+  SamplingSettings s;
+  s.temperature = 0.8;
+  s.top_p = 0.9;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    s.seed = seed;
+    std::vector<float> logits(kVocab, -200);
+    for (int i = 0; i < kVocab; i += 97) logits[i] = static_cast<float>(i % 13) / 3;
+    std::vector<float> again = logits;
+    std::vector<uint64_t> few(kVocab / 64), many(kVocab / 64, ~uint64_t{0});
+    for (int i = 0; i < kVocab; i += 97) few[i / 64] |= uint64_t{1} << (i % 64);
+    TokenSampler of_few(s, {}, {}, kVocab), of_many(s, {}, {}, kVocab);
+    ASSERT_OK_AND_ASSIGN(const int32_t a, of_few.Sample(absl::MakeSpan(logits), scratch, few));
+    ASSERT_OK_AND_ASSIGN(const int32_t b, of_many.Sample(absl::MakeSpan(again), scratch, many));
+    EXPECT_EQ(a, b) << "seed " << seed;
+  }
+}
+
+TEST(TokenSamplerTest, FewAllowedTokensKeepPenaltiesAndEndBounds) {
+  kernels::SamplingScratch scratch;
+  SamplingSettings s = Greedy();
+  s.min_tokens = 1;
+  s.logit_bias = {{70, 3.f}};
+  TokenSampler sampler(s, {}, {71}, 130);
+  std::vector<float> logits(130, 1);
+  logits[71] = 9;
+  logits[3] = 8;  // not allowed
+  const std::vector<uint64_t> allowed = {0, 0b11000000, 0};
+  ASSERT_OK_AND_ASSIGN(int32_t token, sampler.Sample(absl::MakeSpan(logits), scratch, allowed));
+  EXPECT_EQ(token, 70);
+  EXPECT_EQ(sampler.RawLogit(logits, 70), 1);
+  ASSERT_OK_AND_ASSIGN(token, sampler.Sample(absl::MakeSpan(logits), scratch, allowed));
+  EXPECT_EQ(token, 71);
+  const std::vector<uint64_t> none = {0, 0, 0};
+  EXPECT_THAT(sampler.Sample(absl::MakeSpan(logits), scratch, none),
+              testing::StatusIs(absl::StatusCode::kInternal, HasSubstr("no finite logit")));
+}
+
 TEST(TokenSamplerTest, GrammarThatOnlyAllowsTheEndBeatsMinTokens) {
   kernels::SamplingScratch scratch;
   SamplingSettings s = Greedy();
