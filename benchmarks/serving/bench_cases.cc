@@ -1,6 +1,7 @@
 #include "benchmarks/serving/bench_cases.h"
 
 #include <algorithm>
+#include <regex>
 #include <thread>
 #include <utility>
 
@@ -74,6 +75,20 @@ BenchCase DecodeCase(int num_sequences, int64_t depth, int64_t num_tokens) {
   return {absl::StrCat("tg", num_tokens, num_sequences > 1 ? absl::StrCat("x", num_sequences) : "",
                        depth > 0 ? absl::StrCat("@d", depth) : ""),
           false, num_sequences, std::max<int64_t>(depth, 1), num_tokens};
+}
+
+absl::StatusOr<BenchCase> ParseCase(const std::string& name) {
+  static const std::regex form(
+      "(?:pp([0-9]{1,6})|tg([0-9]{1,6})(?:x([0-9]{1,3}))?(?:@d([0-9]{1,6}))?)");
+  std::smatch part;
+  const bool matches = std::regex_match(name, part, form);
+  const auto number = [&](int i) { return part[i].matched ? std::stoi(part[i].str()) : 1; };
+  if (!matches || number(1) == 0 || number(2) == 0 || number(3) == 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--only: \"", name, "\" is no case; write pp512, tg128, tg128@d2048 or tg32x16"));
+  }
+  if (part[1].matched) return PrefillCase(number(1));
+  return DecodeCase(number(3), part[4].matched ? number(4) : 0, number(2));
 }
 
 CaseWork WorkOf(const BenchCase& bench_case, const ModelCost& cost) {

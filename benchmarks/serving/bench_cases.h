@@ -19,6 +19,9 @@ struct BenchCase {
 BenchCase PrefillCase(int64_t num_tokens);
 BenchCase DecodeCase(int num_sequences, int64_t depth, int64_t num_tokens);
 
+// Any of those by its name. kInvalidArgument: it is none, or empty.
+absl::StatusOr<BenchCase> ParseCase(const std::string& name);
+
 // The least that a case has to read and compute, and the tokens that count.
 struct CaseWork {
   double tokens = 0, bytes = 0, flops = 0;

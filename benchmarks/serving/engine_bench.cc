@@ -1,7 +1,7 @@
 // How fast a checkpoint is served on this machine, as tokens per second and as a share of what the
 // machine can do, which is measured in the same run:
 //   serving_engine_bench --model DIR [--quantize int8|int4] [--kv bf16|f32|int8] [--threads N]
-//     [--isa reference|avx2|avx512|amx] [--rounds N] [--only pp512,tg128,...] [--profile]
+//     [--isa reference|avx2|avx512|amx] [--rounds N] [--only pp512,tg128@d2048,tg32x16] [--profile]
 //     [--trace FILE] [--rate R] [--requests N] [--length-scale X] [--start] [--json FILE]
 //     [--vs "llama-bench -m FILE -t 2 -fa 1"]
 // DIR is any model folder or GGUF file; `oneai model init` makes one of any published shape with
@@ -28,7 +28,10 @@ struct Flags {
   BenchOptions bench;
   LoadOptions load;
   std::string isa, json, peer;
-  std::vector<std::string> only;
+  std::vector<BenchCase> cases = {
+      PrefillCase(512),         PrefillCase(2048),     DecodeCase(1, 0, 128),
+      DecodeCase(1, 2048, 128), DecodeCase(2, 0, 32),  DecodeCase(4, 0, 32),
+      DecodeCase(8, 0, 32),     DecodeCase(16, 0, 32), DecodeCase(32, 0, 32)};
   bool start = false;
   bool profile = false;
 };
@@ -53,7 +56,10 @@ absl::Status SetFlag(Flags& flags, const std::string& name, const std::string& v
   } else if (name == "--rounds") {
     ok = absl::SimpleAtoi(value, &flags.bench.rounds) && flags.bench.rounds > 0;
   } else if (name == "--only") {
-    flags.only = absl::StrSplit(value, ',');
+    flags.cases.clear();
+    for (const absl::string_view only : absl::StrSplit(value, ',', absl::SkipEmpty())) {
+      ASSIGN_OR_RETURN(flags.cases.emplace_back(), ParseCase(std::string(only)));
+    }
   } else if (name == "--trace") {
     flags.load.trace = value;
   } else if (name == "--rate") {
@@ -132,11 +138,6 @@ class Bench {
     return absl::OkStatus();
   }
 
-  bool Wants(const std::string& name) const {
-    return flags_.only.empty() ||
-           std::find(flags_.only.begin(), flags_.only.end(), name) != flags_.only.end();
-  }
-
   absl::Status MeasureSpeed() {
     ASSIGN_OR_RETURN(BenchModel model, OpenBenchModel(flags_.bench, Options(false)));
     // What loading took at most; the ceilings' own memory comes after it.
@@ -148,8 +149,7 @@ class Bench {
       report_["threads"] = ceilings.num_threads();
       report_["matrix_unit"] = ceilings.unit();
       PrintHeader();
-      for (const BenchCase& work : Cases()) {
-        if (!Wants(work.name)) continue;
+      for (const BenchCase& work : flags_.cases) {
         ASSIGN_OR_RETURN(const BenchResult result,
                          MeasureRounds(model, flags_.bench, work, flags_.peer, ceilings));
         Print(result);
@@ -163,13 +163,6 @@ class Bench {
     std::printf("resident memory %.2f GB, at most %.2f GB\n", rss / 1e9,
                 std::max(rss, rss_max) / 1e9);
     return absl::OkStatus();
-  }
-
-  static std::vector<BenchCase> Cases() {
-    std::vector<BenchCase> cases = {PrefillCase(512), PrefillCase(2048), DecodeCase(1, 0, 128),
-                                    DecodeCase(1, 2048, 128)};
-    for (const int batch : {2, 4, 8, 16, 32}) cases.push_back(DecodeCase(batch, 0, 32));
-    return cases;
   }
 
   absl::Status MeasureTrace() {
