@@ -1,22 +1,17 @@
-// Tells ThreadSanitizer what Abseil's locks order. A distribution's libabsl_synchronization is not
+// Tells ThreadSanitizer of Abseil's locks. A distribution's libabsl_synchronization is not
 // instrumented, so that everything an absl::Mutex guards would look like a race. These definitions
-// come before the library's, say what happens before what, and call the library's own. In every
-// test of the preset `tsan`. What an absl::Condition reads while the library works is left out: any
-// thread may evaluate it, under the lock.
+// come before the library's, say who holds what, and call the library's own. In every test of the
+// preset `tsan`. What an absl::Condition reads while the library works is left out: any thread may
+// evaluate it, under the lock.
 #include <dlfcn.h>
+#include <sanitizer/tsan_interface.h>
 
 #include <cstdlib>
 #include <string>
-#include <type_traits>
 
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
-
-extern "C" void __tsan_acquire(void* address);
-extern "C" void __tsan_release(void* address);
-extern "C" void AnnotateIgnoreReadsBegin(const char* file, int line);
-extern "C" void AnnotateIgnoreReadsEnd(const char* file, int line);
 
 namespace {
 
@@ -32,34 +27,75 @@ void* Find(const char* prefix, const char* rest) {
   return found;
 }
 
-// What a call does to the order of things at an address; nullptr: nothing.
-struct Order {
-  const void* gives = nullptr;  // what came before is seen by whoever takes it next
-  const void* takes = nullptr;
-};
-
-// Calls `function` with `args`, of which the first is `this`, as the Itanium ABI has it.
+// Calls the library's `function` with `args`, of which the first is `this`, as the Itanium ABI has
+// it.
 template <typename Result, typename... Args>
-Result Call(Order order, void* function, Args... args) {
-  const auto original = reinterpret_cast<Result (*)(Args...)>(function);
-  if (order.gives != nullptr) __tsan_release(const_cast<void*>(order.gives));
-  if constexpr (std::is_void_v<Result>) {
-    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
-    original(args...);
-    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
-    if (order.takes != nullptr) __tsan_acquire(const_cast<void*>(order.takes));
-  } else {
-    AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
-    const Result result = original(args...);
-    AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
-    if (order.takes != nullptr) __tsan_acquire(const_cast<void*>(order.takes));
-    return result;
-  }
+Result Call(void* function, Args... args) {
+  return reinterpret_cast<Result (*)(Args...)>(function)(args...);
 }
 
-Order Takes(const void* lock) { return {nullptr, lock}; }
-Order Gives(const void* lock) { return {lock, nullptr}; }
-Order Waits(const void* lock) { return {lock, lock}; }  // gives the lock away, takes it back
+// The library takes locks through these definitions, too: a wait with a timeout is one with a
+// deadline. The outermost call speaks for those within it.
+thread_local int depth = 0;
+
+// From before a lock is asked for until it is held. What the thread does meanwhile, conditions
+// included, ThreadSanitizer passes over.
+class Locking {
+ public:
+  Locking(void* mutex, unsigned flags) : mutex_(mutex), flags_(flags) {
+    if (depth++ == 0) __tsan_mutex_pre_lock(mutex_, flags_);
+  }
+  ~Locking() {
+    if (--depth == 0) __tsan_mutex_post_lock(mutex_, flags_, 0);
+  }
+  bool Tried(bool is_held) {
+    if (!is_held) flags_ |= __tsan_mutex_try_lock_failed;
+    return is_held;
+  }
+
+ private:
+  void* mutex_;
+  unsigned flags_;
+};
+
+// While a lock is given up.
+class Unlocking {
+ public:
+  Unlocking(void* mutex, unsigned flags) : mutex_(mutex), flags_(flags) {
+    if (depth++ == 0) __tsan_mutex_pre_unlock(mutex_, flags_);
+  }
+  ~Unlocking() {
+    if (--depth == 0) __tsan_mutex_post_unlock(mutex_, flags_);
+  }
+
+ private:
+  void* mutex_;
+  unsigned flags_;
+};
+
+constexpr unsigned kWrite = 0;
+constexpr unsigned kRead = __tsan_mutex_read_lock;
+
+// A wait under `mutex`: gives it up and takes it back. Abseil lets readers wait, too; the tests'
+// programs do not.
+class Waiting {
+ public:
+  explicit Waiting(void* mutex) : gives_{mutex}, takes_(mutex, kWrite) {}
+
+ private:
+  struct Gives {
+    explicit Gives(void* mutex) { Unlocking unlocking(mutex, kWrite); }
+  };
+  Gives gives_;
+  Locking takes_;
+};
+
+// Whoever sees a notification's flag set, even by HasBeenNotified, which is inline, sees what came
+// before it was set.
+void* FlagOf(const absl::Notification* notification) {
+  static_assert(sizeof(absl::Notification) >= sizeof(absl::Mutex) + sizeof(bool));
+  return const_cast<char*>(reinterpret_cast<const char*>(notification)) + sizeof(absl::Mutex);
+}
 
 }  // namespace
 
@@ -75,72 +111,100 @@ Order Waits(const void* lock) { return {lock, lock}; }  // gives the lock away, 
 namespace absl {
 ABSL_NAMESPACE_BEGIN
 
-void Mutex::Lock() { Call<void>(Takes(this), ONEAI_MEMBER("5Mutex4LockEv"), this); }
-void Mutex::ReaderLock() { Call<void>(Takes(this), ONEAI_MEMBER("5Mutex10ReaderLockEv"), this); }
-bool Mutex::TryLock() { return Call<bool>(Takes(this), ONEAI_MEMBER("5Mutex7TryLockEv"), this); }
-bool Mutex::ReaderTryLock() {
-  return Call<bool>(Takes(this), ONEAI_MEMBER("5Mutex13ReaderTryLockEv"), this);
+Mutex::~Mutex() {
+  __tsan_mutex_destroy(this, __tsan_mutex_not_static);
+  Call<void>(ONEAI_MEMBER("5MutexD1Ev"), this);
 }
-void Mutex::Unlock() { Call<void>(Gives(this), ONEAI_MEMBER("5Mutex6UnlockEv"), this); }
+void Mutex::Lock() {
+  Locking locking(this, kWrite);
+  Call<void>(ONEAI_MEMBER("5Mutex4LockEv"), this);
+}
+void Mutex::ReaderLock() {
+  Locking locking(this, kRead);
+  Call<void>(ONEAI_MEMBER("5Mutex10ReaderLockEv"), this);
+}
+bool Mutex::TryLock() {
+  Locking locking(this, __tsan_mutex_try_lock);
+  return locking.Tried(Call<bool>(ONEAI_MEMBER("5Mutex7TryLockEv"), this));
+}
+bool Mutex::ReaderTryLock() {
+  Locking locking(this, __tsan_mutex_try_read_lock);
+  return locking.Tried(Call<bool>(ONEAI_MEMBER("5Mutex13ReaderTryLockEv"), this));
+}
+void Mutex::Unlock() {
+  Unlocking unlocking(this, kWrite);
+  Call<void>(ONEAI_MEMBER("5Mutex6UnlockEv"), this);
+}
 void Mutex::ReaderUnlock() {
-  Call<void>(Gives(this), ONEAI_MEMBER("5Mutex12ReaderUnlockEv"), this);
+  Unlocking unlocking(this, kRead);
+  Call<void>(ONEAI_MEMBER("5Mutex12ReaderUnlockEv"), this);
 }
 void Mutex::LockWhen(const Condition& c) {
-  Call<void>(Takes(this), ONEAI_MEMBER("5Mutex8LockWhenERKNS0_9ConditionE"), this, &c);
+  Locking locking(this, kWrite);
+  Call<void>(ONEAI_MEMBER("5Mutex8LockWhenERKNS0_9ConditionE"), this, &c);
 }
 void Mutex::ReaderLockWhen(const Condition& c) {
-  Call<void>(Takes(this), ONEAI_MEMBER("5Mutex14ReaderLockWhenERKNS0_9ConditionE"), this, &c);
+  Locking locking(this, kRead);
+  Call<void>(ONEAI_MEMBER("5Mutex14ReaderLockWhenERKNS0_9ConditionE"), this, &c);
 }
 bool Mutex::LockWhenWithTimeout(const Condition& c, Duration d) {
-  return Call<bool>(Takes(this),
-                    ONEAI_MEMBER("5Mutex19LockWhenWithTimeoutERKNS0_9ConditionENS0_8DurationE"),
+  Locking locking(this, kWrite);
+  return Call<bool>(ONEAI_MEMBER("5Mutex19LockWhenWithTimeoutERKNS0_9ConditionENS0_8DurationE"),
                     this, &c, d);
 }
 bool Mutex::LockWhenWithDeadline(const Condition& c, Time t) {
-  return Call<bool>(Takes(this),
-                    ONEAI_MEMBER("5Mutex20LockWhenWithDeadlineERKNS0_9ConditionENS0_4TimeE"), this,
+  Locking locking(this, kWrite);
+  return Call<bool>(ONEAI_MEMBER("5Mutex20LockWhenWithDeadlineERKNS0_9ConditionENS0_4TimeE"), this,
                     &c, t);
 }
 void Mutex::Await(const Condition& c) {
-  Call<void>(Waits(this), ONEAI_MEMBER("5Mutex5AwaitERKNS0_9ConditionE"), this, &c);
+  Waiting waiting(this);
+  Call<void>(ONEAI_MEMBER("5Mutex5AwaitERKNS0_9ConditionE"), this, &c);
 }
 bool Mutex::AwaitWithTimeout(const Condition& c, Duration d) {
-  return Call<bool>(Waits(this),
-                    ONEAI_MEMBER("5Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE"), this,
+  Waiting waiting(this);
+  return Call<bool>(ONEAI_MEMBER("5Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE"), this,
                     &c, d);
 }
 bool Mutex::AwaitWithDeadline(const Condition& c, Time t) {
-  return Call<bool>(Waits(this),
-                    ONEAI_MEMBER("5Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE"), this, &c,
+  Waiting waiting(this);
+  return Call<bool>(ONEAI_MEMBER("5Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE"), this, &c,
                     t);
 }
 void CondVar::Wait(Mutex* mu) {
-  Call<void>(Waits(mu), ONEAI_MEMBER("7CondVar4WaitEPNS0_5MutexE"), this, mu);
+  Waiting waiting(mu);
+  Call<void>(ONEAI_MEMBER("7CondVar4WaitEPNS0_5MutexE"), this, mu);
 }
 bool CondVar::WaitWithTimeout(Mutex* mu, Duration d) {
-  return Call<bool>(Waits(mu), ONEAI_MEMBER("7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE"),
-                    this, mu, d);
+  Waiting waiting(mu);
+  return Call<bool>(ONEAI_MEMBER("7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE"), this, mu,
+                    d);
 }
 bool CondVar::WaitWithDeadline(Mutex* mu, Time t) {
-  return Call<bool>(Waits(mu), ONEAI_MEMBER("7CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE"),
-                    this, mu, t);
+  Waiting waiting(mu);
+  return Call<bool>(ONEAI_MEMBER("7CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE"), this, mu, t);
 }
 void Notification::Notify() {
-  Call<void>(Gives(this), ONEAI_MEMBER("12Notification6NotifyEv"), this);
+  __tsan_release(FlagOf(this));
+  Call<void>(ONEAI_MEMBER("12Notification6NotifyEv"), this);
 }
 void Notification::WaitForNotification() const {
-  Call<void>(Takes(this), ONEAI_CONST_MEMBER("12Notification19WaitForNotificationEv"), this);
+  Call<void>(ONEAI_CONST_MEMBER("12Notification19WaitForNotificationEv"), this);
+  __tsan_acquire(FlagOf(this));
 }
 bool Notification::WaitForNotificationWithTimeout(Duration d) const {
-  return Call<bool>(
-      Takes(this),
+  const bool is_notified = Call<bool>(
       ONEAI_CONST_MEMBER("12Notification30WaitForNotificationWithTimeoutENS0_8DurationE"), this, d);
+  if (is_notified) __tsan_acquire(FlagOf(this));
+  return is_notified;
 }
 bool BlockingCounter::DecrementCount() {
-  return Call<bool>(Gives(this), ONEAI_MEMBER("15BlockingCounter14DecrementCountEv"), this);
+  __tsan_release(this);
+  return Call<bool>(ONEAI_MEMBER("15BlockingCounter14DecrementCountEv"), this);
 }
 void BlockingCounter::Wait() {
-  Call<void>(Takes(this), ONEAI_MEMBER("15BlockingCounter4WaitEv"), this);
+  Call<void>(ONEAI_MEMBER("15BlockingCounter4WaitEv"), this);
+  __tsan_acquire(this);
 }
 
 ABSL_NAMESPACE_END
