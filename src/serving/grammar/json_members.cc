@@ -146,7 +146,8 @@ absl::StatusOr<ExprId> ContainingElements(ExpressionPool& pool, ExprId comma, Ex
   graph.Node({0, 0});
   int32_t node = 0;
   for (Key key; graph.Next(node, key);) {
-    const auto [count, matched] = key;
+    // No structured binding: Clang 14 cannot capture one.
+    const int64_t count = key.first, matched = key.second;
     if (count >= min && matched >= min_matching) graph.SetFinal(node);
     if (max != kUnbounded && count >= max) continue;
     const int64_t more = std::min(cap, count + 1);
