@@ -72,6 +72,7 @@ void PutHybrid(const ModelConfig& config, Json& out) {
     names.push_back(type == LayerType::kLinearAttention ? "linear_attention" : "full_attention");
   out["layer_types"] = names;
   out["attn_output_gate"] = config.attention_gate;
+  if (config.num_mtp_layers > 0) out["mtp_num_hidden_layers"] = config.num_mtp_layers;
   const DeltaNetConfig& d = config.delta_net;
   if (d.num_key_heads == 0) return;
   out["linear_num_key_heads"] = d.num_key_heads;

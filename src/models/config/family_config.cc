@@ -65,6 +65,8 @@ absl::Status ReadHybrid(const JsonObject& root, const JsonObject& text, ModelCon
   ASSIGN_OR_RETURN(config.qkv_bias, text.BoolOr("attention_bias", false));
   config.output_bias = config.qkv_bias;
   RETURN_IF_ERROR(ReadHybridLayers(text, config));
+  ASSIGN_OR_RETURN(config.num_mtp_layers,
+                   text.IntOr("mtp_num_hidden_layers", 0, {0, kCountRange.max}));
   if (!sparse) return absl::OkStatus();
   RETURN_IF_ERROR(ReadMoe(text, /*normalize=*/true, config));
   if (config.moe.num_experts == 0)

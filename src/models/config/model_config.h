@@ -123,6 +123,9 @@ struct ModelConfig {
   std::vector<LayerType> layer_types;  // [num_layers]
   MoeConfig moe;
   DeltaNetConfig delta_net;
+  // Layers of the multi-token-prediction head that the files of a qwen3_next, qwen3_5 or
+  // qwen3_5_moe hold beside the model, as its config.json claims it (`mtp_num_hidden_layers`).
+  int64_t num_mtp_layers = 0;
   // Layers of a multi-token-prediction head that the model was loaded with; each has a place in the
   // KV cache after those of the model. Set by CpuModel, which sees what the weights hold.
   int64_t num_draft_layers = 0;

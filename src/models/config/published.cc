@@ -21,7 +21,8 @@ struct Dense {
 
 constexpr ModelFamily kQ1 = ModelFamily::kQwen, kQ2 = ModelFamily::kQwen2,
                       kQ2Moe = ModelFamily::kQwen2Moe, kQ3 = ModelFamily::kQwen3,
-                      kQ3Moe = ModelFamily::kQwen3Moe, kNext = ModelFamily::kQwen3Next;
+                      kQ3Moe = ModelFamily::kQwen3Moe, kNext = ModelFamily::kQwen3Next,
+                      k35 = ModelFamily::kQwen3_5;
 
 // `inner` of a sparse model is that of its dense layers, which none of these has.
 constexpr Dense kShapes[] = {
@@ -60,6 +61,11 @@ constexpr Dense kShapes[] = {
     {"qwen3-30b-a3b", kQ3Moe, 2048, 6144, 48, 32, 4, 128, 151936, 40960, 1e6, false},
     {"qwen3-235b-a22b", kQ3Moe, 4096, 12288, 94, 64, 4, 128, 151936, 40960, 1e6, false},
     {"qwen3-next-80b-a3b", kNext, 2048, 5120, 48, 16, 2, 256, 151936, 262144, 1e7, false},
+    {"qwen3.5-0.8b", k35, 1024, 3584, 24, 8, 2, 256, 248320, 262144, 1e7, true},
+    {"qwen3.5-2b", k35, 2048, 6144, 24, 8, 2, 256, 248320, 262144, 1e7, true},
+    {"qwen3.5-4b", k35, 2560, 9216, 32, 16, 4, 256, 248320, 262144, 1e7, true},
+    {"qwen3.5-9b", k35, 4096, 12288, 32, 16, 4, 256, 248320, 262144, 1e7, false},
+    {"qwen3.5-27b", k35, 5120, 17408, 64, 24, 4, 256, 248320, 262144, 1e7, false},
     {"qwen3-embedding-0.6b", kQ3, 1024, 3072, 28, 16, 8, 128, 151669, 32768, 1e6, true},
     {"qwen3-embedding-4b", kQ3, 2560, 9728, 36, 32, 8, 128, 151665, 40960, 1e6, true},
     {"qwen3-embedding-8b", kQ3, 4096, 12288, 36, 32, 8, 128, 151665, 40960, 1e6, false},
@@ -78,26 +84,38 @@ constexpr Sparse kSparse[] = {
     {"qwen3-next-80b-a3b", 512, 10, 512, 512, true},
 };
 
+// Value heads of linear attention; all have 16 key heads.
+constexpr struct {
+  const char* name;
+  int64_t value_heads;
+} kHybrids[] = {{"qwen3-next-80b-a3b", 32}, {"qwen3.5-0.8b", 16}, {"qwen3.5-2b", 16},
+                {"qwen3.5-4b", 32},         {"qwen3.5-9b", 32},   {"qwen3.5-27b", 48}};
+
+// What is the same for all hybrids, which come with a head that predicts one more token.
+void SetHybridTraits(const Dense& shape, ModelConfig& config) {
+  config.qk_norm = config.attention_gate = config.zero_centered_norms = true;
+  config.rope.partial_factor = 0.25;
+  config.num_mtp_layers = 1;
+  config.delta_net = {.num_key_heads = 16, .key_dim = 128, .value_dim = 128, .conv_kernel = 4};
+  for (const auto& hybrid : kHybrids) {
+    if (absl::string_view(hybrid.name) == shape.name)
+      config.delta_net.num_value_heads = hybrid.value_heads;
+  }
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    if ((i + 1) % 4 != 0) config.layer_types[i] = LayerType::kLinearAttention;
+  }
+}
+
 // What is the same for all models of a family.
 void SetFamilyTraits(const Dense& shape, ModelConfig& config) {
   config.qkv_bias = shape.family == kQ1 || shape.family == kQ2 || shape.family == kQ2Moe;
-  config.qk_norm = shape.family == kQ3 || shape.family == kQ3Moe || shape.family == kNext;
+  config.qk_norm = shape.family == kQ3 || shape.family == kQ3Moe;
   if (shape.family == kQ1) {
     config.trained_positions = shape.positions;
     // The largest was trained with long contexts and needs neither.
     config.rope.dynamic_ntk = config.log_n_attention = shape.theta == 1e4;
   }
-  if (shape.family != kNext) return;
-  config.attention_gate = config.zero_centered_norms = true;
-  config.rope.partial_factor = 0.25;
-  config.delta_net = {.num_key_heads = 16,
-                      .num_value_heads = 32,
-                      .key_dim = 128,
-                      .value_dim = 128,
-                      .conv_kernel = 4};
-  for (int64_t i = 0; i < config.num_layers; ++i) {
-    if ((i + 1) % 4 != 0) config.layer_types[i] = LayerType::kLinearAttention;
-  }
+  if (shape.family == kNext || shape.family == k35) SetHybridTraits(shape, config);
 }
 
 ModelConfig Build(const Dense& shape) {

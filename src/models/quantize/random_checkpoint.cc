@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <numbers>
 
 #include "absl/strings/str_cat.h"
@@ -168,9 +169,16 @@ absl::StatusOr<ExportReport> WriteRandomCheckpoint(const ModelConfig& config, ui
                                                    const std::filesystem::path& target,
                                                    const ExportOptions& options) {
   RETURN_IF_ERROR(ValidateModelConfig(config));
+  if (config.num_mtp_layers > 1) {
+    return absl::UnimplementedError(
+        absl::StrCat("mtp_num_hidden_layers is ", config.num_mtp_layers,
+                     ": heads of more than one layer are not known; write 1 or 0"));
+  }
   ModelConfig written = config;
   ASSIGN_OR_RETURN(const auto folder, StagedFolder::Create(target));
-  const std::vector<qwen::WeightSpec> table = qwen::WeightTable(config);
+  std::vector<qwen::WeightSpec> table = qwen::WeightTable(config);
+  if (config.num_mtp_layers > 0)
+    std::ranges::move(qwen::MtpTable(config), std::back_inserter(table));
   ExportReport report;
   std::vector<TensorSpec> specs;
   for (const qwen::WeightSpec& spec : table) {

@@ -14,10 +14,11 @@
 namespace oneai::models {
 
 // Writes a model folder of `config`'s shape in config.dtype: matrices normal(0, initializer_range),
-// norms ones, biases zeros. The tokenizer is that of folder `tokenizer`, or, when empty, one of the
-// 256 bytes and Qwen's control tokens at their usual ids (the first that fit, for small
-// vocabularies). Weights stream to the disk; the same seed gives the same bytes for any number of
-// threads. Errors as ExportFolder.
+// norms ones, biases zeros; the draft
+// head of one layer, too, where config.num_mtp_layers says so (Unimplemented: more layers). The
+// tokenizer is that of folder `tokenizer`, or, when empty, one of the 256 bytes and Qwen's control
+// tokens at their usual ids (the first that fit, for small vocabularies). Weights stream to the
+// disk; the same seed gives the same bytes for any number of threads. Errors as ExportFolder.
 absl::StatusOr<ExportReport> WriteRandomCheckpoint(const ModelConfig& config, uint64_t seed,
                                                    const std::filesystem::path& tokenizer,
                                                    const std::filesystem::path& target,

@@ -206,6 +206,7 @@ absl::Status SaveTorchWeights(const TorchWeights& weights, const std::filesystem
   RETURN_IF_ERROR(writer->Commit());
   ModelConfig config = weights.config;
   config.dtype = dtype;
+  config.num_mtp_layers = 0;  // training neither reads nor writes the head
   return WriteFileAtomically(folder / "config.json", ToHfJson(config));
 }
 

@@ -41,6 +41,19 @@ TEST(ModelConfigTest, BothFormsOfTheFileMeanTheSameModel) {
   }
 }
 
+TEST(ModelConfigTest, DraftHeadsAreThoseThatTheFileClaims) {
+  ASSERT_OK_AND_ASSIGN(const ModelConfig with, LoadModelConfig(Folder("qwen3_5")));
+  EXPECT_EQ(with.num_mtp_layers, 1);
+  ASSERT_OK_AND_ASSIGN(const ModelConfig without, LoadModelConfig(Folder("qwen3_next")));
+  EXPECT_EQ(without.num_mtp_layers, 0);
+  for (const char* name : {"qwen3-next-80b-a3b", "qwen3.5-0.8b"}) {
+    ASSERT_OK_AND_ASSIGN(const ModelConfig published, PublishedConfig(name));
+    EXPECT_EQ(published.num_mtp_layers, 1) << name;
+    ASSERT_OK_AND_ASSIGN(const ModelConfig again, ParseModelConfig(ToHfJson(published), name));
+    EXPECT_EQ(again.num_mtp_layers, 1) << name;
+  }
+}
+
 TEST(ModelConfigTest, WritesWhatItReads) {
   for (const char* model : kModels) {
     ASSERT_OK_AND_ASSIGN(ModelConfig config, LoadModelConfig(Folder(model)));

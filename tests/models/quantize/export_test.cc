@@ -12,8 +12,10 @@
 #include "models/quantize/random_checkpoint.h"
 #include "models/quantize/row_stream.h"
 #include "models/quantize/staged_folder.h"
+#include "models/qwen/weights.h"
 #include "models/weights/model_files.h"
 #include "models/weights/open_weights.h"
+#include "tests/testing/paths.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
@@ -98,6 +100,28 @@ double WorstError(const fs::path& expected_path, const fs::path& found_path) {
     worst = std::max(worst, std::sqrt(error / size));
   }
   return worst;
+}
+
+TEST(RandomCheckpointTest, HoldsTheDraftHeadThatTheConfigClaims) {
+  const TempDir folder;
+  auto config = LoadModelConfig(oneai::testing::DataDir() / "model_configs" / "qwen3_5");
+  ASSERT_OK(config);
+  EXPECT_OK(WriteRandomCheckpoint(*config, 1, "", folder.path() / "with", {}));
+  const auto with = OpenWeights(folder.path() / "with");
+  ASSERT_OK(with);
+  EXPECT_TRUE(qwen::HasMtp(*config, **with));
+  EXPECT_OK(qwen::MatchCheckpoint(*config, **with));
+  const auto written = LoadModelConfig(folder.path() / "with");
+  ASSERT_OK(written);
+  EXPECT_EQ(written->num_mtp_layers, 1);
+  config->num_mtp_layers = 0;
+  EXPECT_OK(WriteRandomCheckpoint(*config, 1, "", folder.path() / "without", {}));
+  const auto without = OpenWeights(folder.path() / "without");
+  ASSERT_OK(without);
+  EXPECT_FALSE(qwen::HasMtp(*config, **without));
+  config->num_mtp_layers = 2;
+  EXPECT_EQ(WriteRandomCheckpoint(*config, 1, "", folder.path() / "two", {}).status().code(),
+            absl::StatusCode::kUnimplemented);
 }
 
 TEST(ExportTest, GgufOfEveryTypeHoldsTheModel) {
