@@ -81,19 +81,6 @@ class TileUnit {
   int64_t key_ = -1;
 };
 
-// Asks for this tile's share of the lines of `panels` tiles of w, `ahead` bytes on.
-void PrefetchShare(const std::byte* w, int64_t panels, int64_t tile_bytes, uint32_t lines,
-                   int64_t ahead) {
-  const int64_t num_lines = tile_bytes / kLineBytes;
-  for (; lines != 0; lines &= lines - 1) {
-    const int line = __builtin_ctz(lines);
-    if (line >= num_lines) return;
-    for (int64_t p = 0; p < panels; ++p) {
-      __builtin_prefetch(w + p * tile_bytes + line * kLineBytes + ahead);
-    }
-  }
-}
-
 // Rows of the tiles for a last group of `rows` rows: those of the groups before it, because another
 // configuration costs more than rows that nobody reads. x may be read that far (KernelContext).
 int64_t TileRowsOf(const GemmTask& task, int64_t rows) {
@@ -140,7 +127,7 @@ class Bf16OnTiles {
  public:
   static constexpr int64_t kRows = kRowGroup;
   static constexpr int kPanels = 4;
-  static constexpr int64_t kChunkBytes = kFirstLevelBytes;
+  static constexpr int64_t ChunkBytes(int64_t) { return kFirstLevelBytes; }
   static constexpr int64_t kChunkRows = kRowsPerFill;
 
   template <int kCount>
@@ -153,8 +140,10 @@ class Bf16OnTiles {
     const int32_t* x = x_rows.data + work.k_begin / kDepthStep * x_rows.step;
     const std::byte* w = stream.data + work.k_begin / kDepthStep * stream.step;
     unit_.Begin<kCount>(work.first ? nullptr : work.carry);
+    Stream ahead(work);
     for (int64_t k = work.k_begin; k < work.k_end; k += kDepthStep) {
-      PrefetchShare(w, kCount, kTileBytes, work.prefetch_lines, work.ahead_bytes);
+      ahead.Step(w);
+      ahead.AskAll<kCount>(kTileBytes / kLineBytes);
       AmxTiles::Load<4>(x, kLineBytes);
       AmxTiles::Load<5>(w, kLineBytes);
       AmxTiles::MultiplyBf16<0, 4, 5>();
@@ -189,7 +178,7 @@ class IntOnTiles {
  public:
   static constexpr int64_t kRows = kRowGroup;
   static constexpr int kPanels = 4;
-  static constexpr int64_t kChunkBytes = kFirstLevelBytes;
+  static constexpr int64_t ChunkBytes(int64_t) { return kFirstLevelBytes; }
   static constexpr int64_t kChunkRows = kRowsPerFill;
 
   template <int kCount>
@@ -214,8 +203,10 @@ class IntOnTiles {
   void Accumulate(const GroupPiece& piece, int64_t tile_k, int64_t tile_bytes) {
     unit_.Begin<kCount>(piece.continues ? piece.sums : nullptr);
     const std::byte* w = piece.w;
+    Stream ahead(piece);
     for (int64_t k = piece.k; k < piece.k_end; k += tile_k, w += piece.w_step) {
-      PrefetchShare(w, kCount, tile_bytes, piece.prefetch_lines, piece.ahead_bytes);
+      ahead.Step(w);
+      ahead.AskAll<kCount>(tile_bytes / kLineBytes);
       AmxTiles::Load<4>(piece.CodesAt(k), kCodeStep);
       AmxTiles::Load<5>(Bytes(w, tile_bytes, 0), kLineBytes);
       AmxTiles::MultiplyInt8<0, 4, 5>();

@@ -42,10 +42,11 @@ struct F32Tile {
     const float* x = static_cast<const float*>(task.x) + work.row * task.x_stride;
     const TileStream stream = StreamOf(task, work.panel);
     const std::byte* w = stream.data + work.k_begin / kF32TileDepth * stream.step;
-    const Stream ahead(work);
+    Stream ahead(work);
     if (work.first) ClearSums<kRows, kPanels>(work.carry);
     for (int64_t k = work.k_begin; k < work.k_end; k += kF32TileDepth, w += stream.step) {
       const int64_t lines = std::min(work.k_end - k, kF32TileDepth);
+      ahead.Step(w);
       for (int p = 0; p < kPanels; ++p) {
         AddPanel(w + p * kTileBytes, lines, x + k, task.x_stride, ahead, work.carry + p * 16);
       }
@@ -54,11 +55,11 @@ struct F32Tile {
   }
 
   static ONEAI_INLINE void AddPanel(const std::byte* w, int64_t lines, const float* x,
-                                    int64_t x_stride, const Stream& ahead, float* carry) {
+                                    int64_t x_stride, Stream& ahead, float* carry) {
     Sums<kRows> sums(carry);
     for (int64_t i = 0; i < lines; ++i) {
       const auto* line = reinterpret_cast<const float*>(w + i * kLineBytes);
-      ahead.Ask<1>(w, i);
+      ahead.Ask<1>(i);
       const __m256 low = _mm256_load_ps(line), high = _mm256_load_ps(line + 8);
       for (int r = 0; r < kRows; ++r) {
         sums.Add(r, _mm256_broadcast_ss(x + r * x_stride + i), low, high);
@@ -102,10 +103,11 @@ struct Bf16Tile {
     const TileStream stream = StreamOf(task, work.panel);
     const int32_t* x = rows.data + work.k_begin / kDepthStep * rows.step;
     const std::byte* w = stream.data + work.k_begin / kDepthStep * stream.step;
-    const Stream ahead(work);
+    Stream ahead(work);
     if (work.first) ClearSums<kRows, kPanels>(work.carry);
     for (int64_t k = work.k_begin; k < work.k_end; k += kDepthStep) {
       const WideRows wide(x);
+      ahead.Step(w);
       for (int p = 0; p < kPanels; ++p) {
         AddPanel(w + p * kTileBytes, wide, ahead, work.carry + p * 16);
       }
@@ -115,12 +117,12 @@ struct Bf16Tile {
     if (work.last) StoreSums<kRows, kPanels>(task, work);
   }
 
-  static ONEAI_INLINE void AddPanel(const std::byte* w, const WideRows& x, const Stream& ahead,
+  static ONEAI_INLINE void AddPanel(const std::byte* w, const WideRows& x, Stream& ahead,
                                     float* carry) {
     Sums<kRows> sums(carry);
     for (int i = 0; i < kPairs; ++i) {
       const auto* line = reinterpret_cast<const __m256i*>(w + i * kLineBytes);
-      ahead.Ask<1>(w, i);
+      ahead.Ask<1>(i);
       const __m256 even_low = Even(_mm256_load_si256(line));
       const __m256 even_high = Even(_mm256_load_si256(line + 1));
       for (int r = 0; r < kRows; ++r) {

@@ -52,8 +52,7 @@ class Int8Step {
   }
 
   // Adds x w of a tile of one panel to the sums, or starts them with it.
-  ONEAI_INLINE void Multiply(const std::byte* w, bool starts, const Stream& ahead,
-                             int32_t* sums) const {
+  ONEAI_INLINE void Multiply(const std::byte* w, bool starts, Stream& ahead, int32_t* sums) const {
     __m256i low[kRows], high[kRows];  // outputs 0-7 and 8-15
     for (int r = 0; r < kRows; ++r) {
       low[r] = starts ? _mm256_setzero_si256() : Load(sums + r * kBlockOutputs);
@@ -62,7 +61,7 @@ class Int8Step {
 #pragma GCC unroll 2
     for (int i = 0; i < kTileK / 4; ++i) {
       const std::byte* line = w + i * kLineBytes;
-      ahead.Ask<1>(w, i);
+      ahead.Ask<1>(i);
       const __m256i mask = _mm256_set1_epi16(0xff);
       const __m256i even_low = _mm256_and_si256(Load(line), mask);
       const __m256i even_high = _mm256_and_si256(Load(line + 32), mask);
@@ -103,8 +102,7 @@ class Int4Step {
 
   explicit ONEAI_INLINE Int4Step(const int8_t* codes) : codes_(codes) {}
 
-  ONEAI_INLINE void Multiply(const std::byte* w, bool starts, const Stream& ahead,
-                             int32_t* sums) const {
+  ONEAI_INLINE void Multiply(const std::byte* w, bool starts, Stream& ahead, int32_t* sums) const {
     for (int i = 0; i < kTileK / 8; i += kLines) AddLines(w, i, starts && i == 0, ahead, sums);
   }
 
@@ -113,13 +111,13 @@ class Int4Step {
   static constexpr int kLines = kTileK < 32 ? kTileK / 8 : 4;
 
   // Lines [begin, begin + kLines), whose sums fit 16 bits.
-  ONEAI_INLINE void AddLines(const std::byte* w, int begin, bool starts, const Stream& ahead,
+  ONEAI_INLINE void AddLines(const std::byte* w, int begin, bool starts, Stream& ahead,
                              int32_t* sums) const {
     __m256i low[kRows], high[kRows];  // 16-bit sums, two per output
 #pragma GCC unroll 4
     for (int i = begin; i < begin + kLines; ++i) {
       const std::byte* line = w + i * kLineBytes;
-      ahead.Ask<1>(w, i);
+      ahead.Ask<1>(i);
       const __m256i mask = _mm256_set1_epi8(0x0f);
       AddQuad(_mm256_and_si256(Load(line), mask), _mm256_and_si256(Load(line + 32), mask), i * 8,
               i == begin, low, high);
@@ -183,11 +181,12 @@ struct IntTiles {
     // A function of its own, so that all registers are for its sums.
     template <int kTileK>
     static __attribute__((noinline)) void RunPiece(const GroupPiece& piece) {
-      const Stream ahead(piece);
+      Stream ahead(piece);
       const std::byte* w = piece.w;
       for (int64_t k = piece.k; k < piece.k_end; k += kTileK, w += piece.w_step) {
         const Step<kRows, kTileK> x(piece.CodesAt(k));
         const bool starts = k == piece.k && !piece.continues;
+        ahead.Step(w);
         for (int p = 0; p < kPanels; ++p) {
           x.Multiply(w + p * x.kBytes, starts, ahead, piece.sums + p * 16);
         }

@@ -19,19 +19,21 @@ struct F32Tile {
     const float* x = static_cast<const float*>(task.x) + work.row * task.x_stride;
     const TileStream stream = StreamOf(task, work.panel);
     const std::byte* w = stream.data + work.k_begin / kTileDepth * stream.step;
-    const Stream ahead(work);
+    Stream ahead(work);
     __m512 sum[kRows][kPanels];
     BeginSums(work, sum);
     for (int64_t k = work.k_begin; k < work.k_end; k += kTileDepth, w += stream.step) {
+      ahead.Step(w);
       const int64_t lines = std::min(work.k_end - k, kTileDepth);
       for (int64_t i = 0; i < lines; ++i) {
         const std::byte* line = w + i * kLineBytes;
-        ahead.Ask<kPanels>(w, i);
+        ahead.Ask<kPanels>(i);
         __m512 b[kPanels];
-        for (int p = 0; p < kPanels; ++p) b[p] = _mm512_load_ps(line + p * kTileBytes);
-        for (int r = 0; r < kRows; ++r) {
+        ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) b[p] = _mm512_load_ps(line + p * kTileBytes);
+        ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
           const __m512 a = _mm512_set1_ps(x[r * task.x_stride + k + i]);
-          for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_fmadd_ps(a, b[p], sum[r][p]);
+          ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) sum[r][p] =
+              _mm512_fmadd_ps(a, b[p], sum[r][p]);
         }
       }
     }
@@ -45,6 +47,6 @@ struct F32Tile {
 
 }  // namespace
 
-void GemmAvx512F32(const GemmTask& task) { ForEachTile<F32Tile, 6, 4>(task); }
+void GemmAvx512F32(const GemmTask& task) { ForEachWideTile<F32Tile>(task); }
 
 }  // namespace oneai::kernels

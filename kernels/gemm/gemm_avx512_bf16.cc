@@ -19,26 +19,33 @@ struct Bf16Tile {
     const TileStream stream = StreamOf(task, work.panel);
     const int32_t* x = rows.data + work.k_begin / kDepthStep * rows.step;
     const std::byte* w = stream.data + work.k_begin / kDepthStep * stream.step;
-    const Stream ahead(work);
+    Stream ahead(work);
     __m512 sum[kRows][kPanels];
     BeginSums(work, sum);
     // Rows of x come from the second or third level, 64 bytes here and there: those of the next
     // tile that has this one's place in its group of rows are asked for now.
     const int64_t next_group = task.w->padded_k() / kDepthStep * rows.step;
+    const bool has_next_group = work.row + kRowGroup < task.row_end;
     for (int64_t k = work.k_begin; k < work.k_end; k += kDepthStep) {
-      for (int r = 0; r < kRows; ++r) __builtin_prefetch(x + next_group + r * (kDepthStep / 2));
+      ahead.Step(w);
+      if (has_next_group) {
+        ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
+          __builtin_prefetch(x + next_group + r * (kDepthStep / 2));
+        }
+      }
 #pragma GCC unroll 4
       for (int pair = 0; pair < kDepthStep / 2; ++pair) {
         const std::byte* line = w + pair * kLineBytes;
-        ahead.Ask<kPanels>(w, pair);
+        ahead.Ask<kPanels>(pair);
         __m512bh b[kPanels];
-        for (int p = 0; p < kPanels; ++p) {
+        ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
           b[p] = reinterpret_cast<__m512bh>(_mm512_load_si512(line + p * kTileBytes));
         }
-        for (int r = 0; r < kRows; ++r) {
+        ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
           const __m512bh a =
               reinterpret_cast<__m512bh>(_mm512_set1_epi32(x[r * (kDepthStep / 2) + pair]));
-          for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_dpbf16_ps(sum[r][p], a, b[p]);
+          ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) sum[r][p] =
+              _mm512_dpbf16_ps(sum[r][p], a, b[p]);
         }
       }
       w += stream.step;
@@ -54,6 +61,6 @@ struct Bf16Tile {
 
 }  // namespace
 
-void GemmAvx512Bf16(const GemmTask& task) { ForEachTile<Bf16Tile, 6, 4>(task); }
+void GemmAvx512Bf16(const GemmTask& task) { ForEachWideTile<Bf16Tile>(task); }
 
 }  // namespace oneai::kernels

@@ -71,7 +71,7 @@ class Avx512Scale {
 #pragma GCC unroll 4
     for (int p = 0; p < kPanels; ++p) {
       const Panel panel = Locate(p);
-#pragma GCC unroll 6
+#pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) {
         Add<kHasOffsets>(panel, r, p, kBits == 8 ? WithoutShift(sum[r][p], r) : sum[r][p]);
       }

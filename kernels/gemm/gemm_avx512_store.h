@@ -6,6 +6,9 @@
 
 #include "kernels/gemm/gemm_tiling.h"
 
+// Loops over the sums of a tile must vanish early, or GCC 12 keeps the sums in memory.
+#define ONEAI_UNROLL _Pragma("GCC unroll 16")
+
 namespace oneai::kernels {
 namespace {
 
@@ -13,8 +16,8 @@ namespace {
 template <int kRows, int kPanels>
 inline __attribute__((always_inline)) void BeginSums(const TileWork& work,
                                                      __m512 (&sum)[kRows][kPanels]) {
-  for (int r = 0; r < kRows; ++r) {
-    for (int p = 0; p < kPanels; ++p) {
+  ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
+    ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
       sum[r][p] = work.first ? _mm512_setzero_ps()
                              : _mm512_load_ps(work.carry + r * kBlockOutputs + p * 16);
     }
@@ -24,17 +27,17 @@ inline __attribute__((always_inline)) void BeginSums(const TileWork& work,
 template <int kRows, int kPanels>
 inline __attribute__((always_inline)) void LoadCarry(const float* carry,
                                                      __m512 (&sum)[kRows][kPanels]) {
-  for (int r = 0; r < kRows; ++r) {
-    for (int p = 0; p < kPanels; ++p)
-      sum[r][p] = _mm512_load_ps(carry + r * kBlockOutputs + p * 16);
+  ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
+    ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) sum[r][p] =
+        _mm512_load_ps(carry + r * kBlockOutputs + p * 16);
   }
 }
 
 template <int kRows, int kPanels>
 inline __attribute__((always_inline)) void StoreCarry(const TileWork& work,
                                                       const __m512 (&sum)[kRows][kPanels]) {
-  for (int r = 0; r < kRows; ++r) {
-    for (int p = 0; p < kPanels; ++p) {
+  ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
+    ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
       _mm512_store_ps(work.carry + r * kBlockOutputs + p * 16, sum[r][p]);
     }
   }
@@ -44,10 +47,10 @@ inline __attribute__((always_inline)) void StoreCarry(const TileWork& work,
 template <int kRows, int kPanels>
 inline __attribute__((always_inline)) void StoreOutputs(const GemmTask& task, const TileWork& work,
                                                         const __m512 (&sum)[kRows][kPanels]) {
-  for (int p = 0; p < kPanels; ++p) {
+  ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
     const __mmask16 mask = static_cast<__mmask16>((1u << PanelOutputs(task, work.panel + p)) - 1u);
     const int64_t n = (work.panel + p) * PackedMatrix::kPanelOutputs;
-    for (int r = 0; r < kRows; ++r) {
+    ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
       __m512 value = sum[r][p];
       if (task.bias != nullptr) {
         value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, task.bias + n));

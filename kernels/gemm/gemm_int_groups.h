@@ -20,12 +20,24 @@ struct GroupPiece {
   int64_t group;
   const std::byte* group_data;
   int32_t* sums;
-  int64_t ahead_bytes;
-  uint32_t prefetch_lines;
+  const std::byte** ask_at;  // these four as in TileWork
+  uint32_t ask_lines;
+  int64_t ask_distance;
   bool reads_once;
 
   const int8_t* CodesAt(int64_t at) const { return x + at / kCodeStep * x_step + at % kCodeStep; }
 };
+
+// Asks for the scales of a later group, as for its codes, where groups are small; else for those of
+// the group that begins, which needs them at its end.
+ONEAI_INLINE void AskForParameters(const GroupPiece& piece, const std::byte* group_data,
+                                   int64_t parameter_bytes, int64_t group_bytes) {
+  const bool is_small = group_bytes <= kStreamAheadBytes;
+  const std::byte* from = is_small ? *piece.ask_at : group_data;
+  if (is_small && piece.ask_distance != 0) from = group_data + piece.ask_distance;
+  for (int64_t i = 0; i < parameter_bytes; i += kLineBytes) __builtin_prefetch(from + i);
+  if (is_small) *piece.ask_at = from + parameter_bytes;
+}
 
 // Calls run(piece) for every piece of work's depth.
 template <typename Run>
@@ -44,19 +56,14 @@ ONEAI_INLINE void ForEachPiece(const GemmTask& task, const TileWork& work, Run r
                    .x = x.data,
                    .x_step = x.step,
                    .sums = work.group_carry,
-                   .ahead_bytes = work.ahead_bytes,
-                   .prefetch_lines = work.prefetch_lines,
+                   .ask_at = work.ask_at,
+                   .ask_lines = work.ask_lines,
+                   .ask_distance = work.ask_distance,
                    .reads_once = work.reads_once};
-  // Scales are asked for as the codes are: of a later group where groups are small, else of this
-  // one, which needs them at its end.
   const int64_t parameter_bytes = layout.ParameterBytes(width);
-  const int64_t parameters_ahead = group_bytes > kStreamAheadBytes ? 0 : work.ahead_bytes;
-  const bool prefetches = (work.prefetch_lines & 1u) != 0;
   for (int64_t k = work.k_begin; k < work.k_end; k = piece.k_end) {
-    if (prefetches && in_group == 0) {
-      for (int64_t i = 0; i < parameter_bytes; i += kLineBytes) {
-        __builtin_prefetch(group_data + i + parameters_ahead);
-      }
+    if ((piece.ask_lines & 1u) != 0 && in_group == 0) {
+      AskForParameters(piece, group_data, parameter_bytes, group_bytes);
     }
     piece.w = group_data + first_tile + in_group / layout.tile_k * piece.w_step;
     piece.k = k;
@@ -72,7 +79,7 @@ ONEAI_INLINE void ForEachPiece(const GemmTask& task, const TileWork& work, Run r
     group_data += group_bytes;
     in_group = 0;
     // Small groups have few lines: each time others come first.
-    piece.prefetch_lines = (piece.prefetch_lines >> 4 | piece.prefetch_lines << 12) & 0xffffu;
+    piece.ask_lines = (piece.ask_lines >> 4 | piece.ask_lines << 12) & 0xffffu;
   }
 }
 

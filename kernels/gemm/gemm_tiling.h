@@ -2,13 +2,13 @@
 // once, evenly, and multiplies it from a cache:
 //
 //   for each block of panels (contiguous in memory)
-//     for each chunk of rows, for each chunk of depth: the weights of this chunk fit the second
-//     level (integer ones the first)
+//     for each chunk of rows, for each chunk of depth: the weights of this chunk fit a cache
 //       for each panel tile, each row tile: multiply; sums rest in `carry` between chunks of depth
 //
-// While a tile works on one chunk of weights it asks for its share of the next, so that memory and
-// arithmetic overlap however many row tiles there are. Sums pass through `carry` unrounded and
-// every output takes its products in order of k, so the cut changes no bit.
+// All tiles that work on one chunk of weights together ask for the next, line after line in the
+// order of memory, so that memory and arithmetic overlap however many row tiles there are. Sums
+// pass through `carry` unrounded and every output takes its products in order of k, so the cut
+// changes no bit.
 #pragma once
 
 #include <algorithm>
@@ -33,37 +33,65 @@ struct TileWork {
   // Sums of row `row`, panel `panel`, between chunks; rows are kBlockOutputs apart.
   float* carry;
   int32_t* group_carry;  // integer weights: the same of a group of k that two chunks share
-  // Lines i of every 16 with bit i set are this tile's to ask for, `ahead_bytes` ahead.
-  uint32_t prefetch_lines;
-  int64_t ahead_bytes;
+  // The next line of w to ask for, which moves on from tile to tile. At lines i of every 16 with
+  // bit i set this tile asks for as many as it has panels.
+  const std::byte** ask_at;
+  uint32_t ask_lines;
+  // Where the task has only a part of its block's panels: from a step's weights to the lines to ask
+  // for meanwhile. Else 0.
+  int64_t ask_distance;
   bool reads_once;  // no other tile reads these weights
 };
 
-// How a tile asks for lines of w before they are needed.
+// How a tile asks for lines of w before they are needed: in the order of memory, whatever the order
+// of their use is, because the hardware's own prefetchers follow that, and what a core can ask for
+// by itself does not cover the latency of memory. Weights that are read once pass the caches by:
+// evicted from the second level, they would be written to the third (AMD: a victim cache).
 class Stream {
  public:
   template <class Work>  // TileWork or a part of it
   ONEAI_INLINE explicit Stream(const Work& work)
-      : ahead_(work.ahead_bytes), lines_(work.prefetch_lines), once_(work.reads_once) {}
+      : at_(work.ask_at),
+        next_(*work.ask_at),
+        lines_(work.ask_lines),
+        distance_(work.ask_distance),
+        once_(work.reads_once) {}
+  ONEAI_INLINE ~Stream() { *at_ = next_; }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
 
-  // Asks for line `i` of a step's kPanels tiles, which begin at `w`. A tile's lines of all panels
-  // are used together, but asked for in the order of memory, which the hardware's own prefetchers
-  // can follow. Weights that are read once pass the caches by: evicted from the second level, they
-  // would be written to the third (AMD: a victim cache).
+  // Before the lines of a step whose weights begin at `w`.
+  ONEAI_INLINE void Step(const std::byte* w) {
+    if (distance_ != 0) next_ = w + distance_;
+  }
+
+  // At line `i` of a step's kPanels tiles.
   template <int kPanels>
-  ONEAI_INLINE void Ask(const std::byte* w, int64_t i) const {
-    if ((lines_ >> i & 1u) == 0) return;
-    const std::byte* line = w + ahead_ + i * (kPanels * kLineBytes);
-    if (once_) {
-      for (int p = 0; p < kPanels; ++p) __builtin_prefetch(line + p * kLineBytes, 0, 0);
-    } else {
-      for (int p = 0; p < kPanels; ++p) __builtin_prefetch(line + p * kLineBytes, 0, 3);
+  ONEAI_INLINE void Ask(int64_t i) {
+    if ((lines_ >> i & 1u) != 0) AskFor(kPanels);
+  }
+  // At all lines of a step at once.
+  template <int kPanels>
+  ONEAI_INLINE void AskAll(int64_t num_lines) {
+    for (uint32_t left = lines_ & ((1u << num_lines) - 1u); left != 0; left &= left - 1) {
+      AskFor(kPanels);
     }
   }
 
  private:
-  const int64_t ahead_;
+  ONEAI_INLINE void AskFor(int num_lines) {
+    if (once_) {
+      for (int p = 0; p < num_lines; ++p) __builtin_prefetch(next_ + p * kLineBytes, 0, 0);
+    } else {
+      for (int p = 0; p < num_lines; ++p) __builtin_prefetch(next_ + p * kLineBytes, 0, 3);
+    }
+    next_ += num_lines * kLineBytes;
+  }
+
+  const std::byte** const at_;
+  const std::byte* next_;
   const uint32_t lines_;
+  const int64_t distance_;
   const bool once_;
 };
 
@@ -113,44 +141,38 @@ ONEAI_INLINE int64_t TileRows(int64_t row, int64_t row_end, int64_t rows_max) {
   return (left + tiles - 1) / tiles;
 }
 
+// Each including file has its own copy of what follows: GCC 12 emits templates over templates of an
+// unnamed namespace as weak symbols, and the linker would give one instruction set the code of
+// another.
+namespace {
+
 // Runs Tile<rows, panels>, whose extents are known when compiled, of up to kRows x kPanels.
 template <template <int, int> class Tile, int kRowsMax, int kPanelsMax>
 struct TileRunner {
-  static_assert(kRowsMax <= 6);
   static constexpr int64_t kRows = kRowsMax;
   static constexpr int kPanels = kPanelsMax;
   // Weights stream from the second level at a third of what it gives; a chunk for the first would
   // pass the sums through memory every 128 k, which costs a fifth of the speed.
-  static constexpr int64_t kChunkBytes = 131072;
+  // With few rows sums are no burden, and a small chunk keeps memory busy most evenly.
+  static constexpr int64_t ChunkBytes(int64_t rows) { return rows <= 64 ? 16384 : 131072; }
   static constexpr int64_t kChunkRows = 96;  // that share a chunk of weights
 
   template <int kCount>
   ONEAI_INLINE void Run(int64_t rows, const GemmTask& task, const TileWork& work) {
-    switch (rows) {
-      case 1:
-        return Tile<1, kCount>::Run(task, work);
-      case 2:
-        return Tile<2, kCount>::Run(task, work);
-      case 3:
-        return Tile<3, kCount>::Run(task, work);
-      case 4:
-        return Tile<4, kCount>::Run(task, work);
-      default:
-        return RunAtLeast5<kCount>(rows, task, work);
-    }
+    RunAtMost<kRowsMax, kCount>(rows, task, work);
   }
 
  private:
-  template <int kCount>
-  ONEAI_INLINE void RunAtLeast5(int64_t rows, const GemmTask& task, const TileWork& work) {
-    if constexpr (kRowsMax > 4) {
-      if (rows == 5) return Tile<5, kCount>::Run(task, work);
-      Tile<6, kCount>::Run(task, work);
+  template <int kTileRows, int kCount>
+  ONEAI_INLINE void RunAtMost(int64_t rows, const GemmTask& task, const TileWork& work) {
+    if constexpr (kTileRows > 1) {
+      if (rows < kTileRows) return RunAtMost<kTileRows - 1, kCount>(rows, task, work);
     }
+    Tile<kTileRows, kCount>::Run(task, work);
   }
 };
 
-// The loop over one task. `Runner` has kRows, kPanels, kChunkBytes and kChunkRows as above, and
+// The loop over one task. `Runner` has kRows, kPanels, ChunkBytes() and kChunkRows as above, and
 // Run<panels>(rows, task, work), called with kPanels or 1 panels and up to kRows rows.
 template <class Runner>
 class TileLoop {
@@ -176,26 +198,26 @@ class TileLoop {
   }
 
  private:
-  // Depth of a chunk: whole groups of k where they are small.
-  int64_t ChunkDepth(int64_t tiles) const {
+  // Depth of a chunk: whole groups of k where they are small, all chunks about as deep.
+  int64_t ChunkDepth(int64_t tiles, int64_t rows) const {
     const int64_t depth = IsInteger(layout_.format) ? layout_.padded_k : layout_.k;
     if (tiles == 1) return depth;
     const int64_t bits = FormatBits(layout_.format);
-    const int64_t fitting = Runner::kChunkBytes * 8 / (bits * kBlockOutputs);
-    if (!IsInteger(layout_.format)) return fitting;
-    const int64_t unit = layout_.group_size <= fitting ? layout_.group_size : layout_.tile_k;
-    return fitting / unit * unit;
+    const int64_t fitting = Runner::ChunkBytes(rows) * 8 / (bits * kBlockOutputs);
+    const bool by_groups = IsInteger(layout_.format) && layout_.group_size <= fitting;
+    const int64_t unit = by_groups ? layout_.group_size : layout_.tile_k;
+    const int64_t units = (depth + unit - 1) / unit;
+    const int64_t chunks = (units * unit + fitting - 1) / fitting;
+    return (units + chunks - 1) / chunks * unit;
   }
 
-  // From a line of w to the one to ask for: a little ahead of a lone stream (the hardware
-  // prefetcher restarts at each page, this does not), else the same place in the next chunk. Whole
-  // groups, where they are small, so that codes ask for codes and scales for scales.
-  int64_t AheadBytes(int64_t tiles, int64_t chunk, int64_t width) const {
-    const int64_t dense = chunk * width * (layout_.tile_bytes() / layout_.tile_k);
-    const int64_t ahead = tiles == 1 ? kStreamAheadBytes : dense;
-    const int64_t group = layout_.GroupBytes(width);
-    if (!IsInteger(layout_.format) || group > kStreamAheadBytes) return ahead;
-    return (ahead + group - 1) / group * group;
+  // The weights of k and after it, of the block that holds `panel`.
+  const std::byte* WeightsAt(int64_t panel, int64_t k) const {
+    const int64_t first = panel / PackedLayout::kBlockPanels * PackedLayout::kBlockPanels;
+    const int64_t group = k / layout_.group_size;
+    const int64_t tile = (k - group * layout_.group_size + layout_.tile_k - 1) / layout_.tile_k;
+    return task_.w->data() +
+           (tile == 0 ? layout_.GroupBegin(first, group) : layout_.TileBegin(first, group, tile));
   }
 
   void RunRows(int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end) {
@@ -203,16 +225,25 @@ class TileLoop {
     for (int64_t row = row_begin; row < row_end; row += TileRows(row, row_end, kRows)) ++tiles;
     const int64_t wide = (panel_end - panel_begin) / kPanels * kPanels;
     const int64_t panel_tiles = wide / kPanels + (panel_end - panel_begin - wide);
-    const int64_t all_tiles = tiles * panel_tiles;
+    const bool is_lone = tiles * panel_tiles == 1;
     const int64_t depth = IsInteger(layout_.format) ? layout_.padded_k : layout_.k;
-    const int64_t chunk = ChunkDepth(all_tiles);
+    const int64_t chunk = ChunkDepth(tiles * panel_tiles, row_end - row_begin);
+    const bool is_part = panel_end - panel_begin < layout_.BlockWidth(panel_begin);
+    const uint32_t ask_lines = LinesOf(tiles);
+    const std::byte* ask_at = nullptr;
     TileWork work;
-    work.ahead_bytes = AheadBytes(all_tiles, chunk, layout_.BlockWidth(panel_begin));
+    work.ask_at = &ask_at;
     work.reads_once = tiles == 1;
     for (work.k_begin = 0; work.k_begin < depth; work.k_begin += chunk) {
       work.k_end = std::min(depth, work.k_begin + chunk);
       work.first = work.k_begin == 0;
       work.last = work.k_end == depth;
+      // A little ahead of a lone tile (the hardware's prefetchers restart at each page, this does
+      // not), else the next chunk.
+      const std::byte* const weights = WeightsAt(panel_begin, work.k_begin);
+      ask_at = is_lone ? weights + kStreamAheadBytes : WeightsAt(panel_begin, work.k_end);
+      const std::byte* const ask_end = ask_at + (WeightsAt(panel_begin, work.k_end) - weights);
+      const int64_t distance = is_part ? ask_at - weights : 0;
       work.panel = panel_begin;
       while (work.panel < panel_end) {
         const bool is_wide = work.panel + kPanels <= panel_end;
@@ -223,7 +254,8 @@ class TileLoop {
                                  (work.panel - panel_begin) * PackedLayout::kPanelOutputs;
           work.carry = carry_ + output;
           work.group_carry = group_carry_ + output;
-          work.prefetch_lines = LinesOf(tile, tiles);
+          work.ask_lines = ask_at < ask_end ? ask_lines : 0;
+          work.ask_distance = distance == 0 ? 0 : distance + tile * 16 / tiles * kLineBytes;
           if (is_wide) {
             runner_.template Run<kPanels>(rows, task_, work);
           } else {
@@ -236,10 +268,12 @@ class TileLoop {
     }
   }
 
-  // Every tiles-th line from line `tile`.
-  static uint32_t LinesOf(int64_t tile, int64_t tiles) {
+  // A `tiles`-th of 16 lines, spread evenly. The same for all tiles: a pattern that changed from
+  // tile to tile would be predicted wrongly each time.
+  static uint32_t LinesOf(int64_t tiles) {
+    const int64_t count = (16 + tiles - 1) / tiles;
     uint32_t lines = 0;
-    for (int64_t i = tile; i < 16; i += tiles) lines |= 1u << i;
+    for (int64_t i = 0; i < count; ++i) lines |= 1u << (i * 16 / count);
     return lines;
   }
 
@@ -255,4 +289,15 @@ void ForEachTile(const GemmTask& task) {
   TileLoop<TileRunner<Tile, kRows, kPanels>>(task).Run();
 }
 
+// The same with tiles for 32 registers of 16 values: 6 rows x 4 panels, which multiply most per
+// load. 7 or 8 rows are one tile of half as many panels instead of two: weights that memory has
+// just brought are then read once.
+template <template <int, int> class Tile>
+void ForEachWideTile(const GemmTask& task) {
+  const int64_t rows = task.row_end - task.row_begin;
+  if (rows == 7 || rows == 8) return ForEachTile<Tile, 8, 2>(task);
+  ForEachTile<Tile, 6, 4>(task);
+}
+
+}  // namespace
 }  // namespace oneai::kernels

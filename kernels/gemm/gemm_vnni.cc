@@ -10,9 +10,6 @@
 #include "kernels/gemm/gemm_int_groups.h"
 #include "kernels/gemm/gemm_variants.h"
 
-// Loops over the sums of a tile must vanish early, or GCC 12 keeps the sums in memory.
-#define ONEAI_UNROLL _Pragma("GCC unroll 8")
-
 namespace oneai::kernels {
 namespace {
 
@@ -62,8 +59,9 @@ struct IntTiles {
       }
       const std::byte* w = piece.w;
       const int64_t w_step = piece.w_step, k_end = piece.k_end;
-      const Stream ahead(piece);
+      Stream ahead(piece);
       for (int64_t k = piece.k; k < k_end; k += kTileK, w += w_step) {
+        ahead.Step(w);
         AddTile<kTileK>(w, piece.CodesAt(k), ahead, sum);
       }
       if (piece.completes) {
@@ -78,16 +76,16 @@ struct IntTiles {
     }
 
     template <int kTileK>
-    static ONEAI_INLINE void AddTile(const std::byte* w, const int8_t* x, const Stream& ahead,
+    static ONEAI_INLINE void AddTile(const std::byte* w, const int8_t* x, Stream& ahead,
                                      __m512i (&sum)[kRows][kPanels]) {
       constexpr int64_t kLines = kTileK * kBits / 32;  // 4 k each with int8, 8 k with int4
       constexpr int64_t kBytes = kLines * kLineBytes;
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int64_t i = 0; i < kLines; ++i) {
         const std::byte* line = w + i * kLineBytes;
-        ahead.Ask<kPanels>(w, i);
+        ahead.Ask<kPanels>(i);
         __m512i b[kPanels];
-        for (int p = 0; p < kPanels; ++p) b[p] = _mm512_load_si512(line + p * kBytes);
+        ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) b[p] = _mm512_load_si512(line + p * kBytes);
         if constexpr (kBits == 8) {
           Add(b, x + i * 4, sum);
         } else {
@@ -96,7 +94,8 @@ struct IntTiles {
           Add(b, x + i * 8, sum);
           // Read again: registers are scarcer than loads.
           __asm__("" : "+r"(line));
-          for (int p = 0; p < kPanels; ++p) b[p] = _mm512_load_si512(line + p * kBytes);
+          ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) b[p] =
+              _mm512_load_si512(line + p * kBytes);
           ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
             b[p] = _mm512_and_si512(_mm512_srli_epi16(b[p], 4), mask);
           }
@@ -125,8 +124,8 @@ using Int4Tile = IntTiles<4>::Tile<kRows, kPanels>;
 
 }  // namespace
 
-void GemmVnniInt8(const GemmTask& task) { ForEachTile<Int8Tile, 6, 4>(task); }
+void GemmVnniInt8(const GemmTask& task) { ForEachWideTile<Int8Tile>(task); }
 
-void GemmVnniInt4(const GemmTask& task) { ForEachTile<Int4Tile, 6, 4>(task); }
+void GemmVnniInt4(const GemmTask& task) { ForEachWideTile<Int4Tile>(task); }
 
 }  // namespace oneai::kernels

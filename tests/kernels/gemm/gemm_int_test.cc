@@ -193,6 +193,29 @@ TEST_P(GemmIntVariantTest, RowIsBitIdenticalAloneAndInAnyBatch) {
   }
 }
 
+// Deep enough for several chunks of depth, with every form of row tiles; groups that chunks cut and
+// groups that they do not.
+TEST_P(GemmIntVariantTest, RowIsBitIdenticalAcrossChunksOfDepth) {
+  constexpr int64_t kRows = 33, kDepth = 2304;
+  for (const int64_t group_size : {kDepth, int64_t{64}, int64_t{96}}) {
+    TestWeights w = MakeTestWeights(80, kDepth, group_size, bits(), Grid::kHalfOffset, 16);
+    const std::vector<float> x = RandomFloats(kRows * w.k, 17);
+    const PackedMatrix packed = Pack(w, ctx_);
+    std::vector<float> alone;
+    for (int64_t r = 0; r < kRows; ++r) {
+      const std::vector<float> row(x.begin() + r * w.k, x.begin() + (r + 1) * w.k);
+      const std::vector<float> y = Multiply(GetParam().variant, row, 1, packed, nullptr, ctx_);
+      alone.insert(alone.end(), y.begin(), y.end());
+    }
+    for (const int64_t m : {2, 6, 7, 8, 9, 12, 13, 16, 17, 24, 33}) {
+      const std::vector<float> rows(x.end() - m * w.k, x.end());
+      const std::vector<float> y = Multiply(GetParam().variant, rows, m, packed, nullptr, ctx_);
+      EXPECT_EQ(std::memcmp(y.data(), &alone[(kRows - m) * w.n], y.size() * sizeof(float)), 0)
+          << "m " << m << " groups of " << group_size;
+    }
+  }
+}
+
 TEST_P(GemmIntVariantTest, NonFiniteInputsMakeTheirRowNanAndTinyOnesZero) {
   TestWeights w = MakeTestWeights(20, 128, 128, bits(), Grid::kHalfOffset, 14);
   std::vector<float> x = RandomFloats(5 * w.k, 15);

@@ -134,6 +134,30 @@ TEST_P(GemmTest, RowIsBitIdenticalAloneAndInAnyBatch) {
   }
 }
 
+// Deep enough for several chunks of depth, with every form of row tiles.
+TEST_P(GemmTest, RowIsBitIdenticalAcrossChunksOfDepth) {
+  constexpr int64_t kN = 80, kK = 1500, kRows = 33;
+  const std::vector<float> x = RandomFloats(kRows * kK, 14);
+  const PackedMatrix packed = Pack(RandomFloats(kN * kK, 15), kN, kK, dtype_, ctx_);
+  const auto multiply = [&](int64_t first, int64_t m) {
+    std::vector<float> y(m * kN, NAN);
+    GemmWith(
+        GetParam().variant,
+        {.x = &x[first * kK], .x_stride = kK, .w = &packed, .y = y.data(), .y_stride = kN, .m = m},
+        ctx_);
+    return y;
+  };
+  std::vector<float> alone;
+  for (int64_t r = 0; r < kRows; ++r) {
+    const std::vector<float> y = multiply(r, 1);
+    alone.insert(alone.end(), y.begin(), y.end());
+  }
+  for (const int64_t m : {2, 6, 7, 8, 9, 12, 13, 16, 17, 24, 33}) {
+    const std::vector<float> y = multiply(kRows - m, m);
+    EXPECT_EQ(std::memcmp(y.data(), &alone[(kRows - m) * kN], y.size() * sizeof(float)), 0) << m;
+  }
+}
+
 TEST_P(GemmTest, RowChunksOfManyThreadsChangeNothing) {
   constexpr int64_t kN = 20, kK = 64, kM = 500;
   const std::vector<float> x = RandomFloats(kM * kK, 6);
