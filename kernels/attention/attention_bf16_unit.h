@@ -18,6 +18,7 @@ struct Bf16Unit {
   static constexpr int64_t kLanes = 16;
   static constexpr int kNumRegisters = 32;
   static constexpr int64_t kPack = 2;
+  static constexpr int64_t kRowPack = 2;
   static constexpr int64_t kSubTileStep = 1;
   static constexpr bool kProductAsks = true;
 

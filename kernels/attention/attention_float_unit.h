@@ -15,7 +15,8 @@ struct FloatUnit {
   using Reg = typename V::Reg;
   static constexpr int64_t kLanes = V::kLanes;
   static constexpr int kNumRegisters = V::kNumRegisters;
-  static constexpr int64_t kPack = 1;
+  static constexpr int64_t kPack = 1;         // elements of a word of keys and values
+  static constexpr int64_t kRowPack = 1;      // of queries and weights
   static constexpr int64_t kSubTileStep = 1;  // a span of positions may be any number of sub-tiles
   static constexpr bool kProductAsks =
       false;  // Expand() asks for what is read next, not the products

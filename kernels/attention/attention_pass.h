@@ -88,7 +88,7 @@ class AttentionPass {
   const float* Query(int64_t row) const {
     return args_.q + Token(row) * args_.q_stride + HeadOffset(row);
   }
-  int64_t QueryWords() const { return dim_ / Unit::kPack; }
+  int64_t QueryWords() const { return dim_ / Unit::kRowPack; }
 
   void StartChunk() {
     for (int64_t i = 0; i < num_rows_ * dim_; i += V::kLanes) V::Store(sums_ + i, V::Set(0));
@@ -114,7 +114,7 @@ class AttentionPass {
     Unit::Scores(queries_, num_rows_, QueryWords(), subs, scores_ + from, kTile);
     for (int64_t row = 0; row < num_rows_; ++row) Weigh(row, tile, seen);
     LoadTile<false>(tile, seen, subs);
-    Unit::AddValues(weights_ + from / Unit::kPack, kTile, num_rows_, dim_, subs, sums_);
+    Unit::AddValues(weights_ + from / Unit::kRowPack, kTile, num_rows_, dim_, subs, sums_);
   }
 
   // Where the sub-tile at `position` lies in the cache; only for in_tiles_.
@@ -241,7 +241,7 @@ class AttentionPass {
     const int64_t begin = seen.begin * kSubTile, end = seen.end * kSubTile;
     Word* weights = weights_ + row * kTile;
     if (lo >= hi) {
-      for (int64_t i = begin / Unit::kPack; i < end / Unit::kPack; ++i) weights[i] = 0;
+      for (int64_t i = begin / Unit::kRowPack; i < end / Unit::kRowPack; ++i) weights[i] = 0;
       return;
     }
     float* scores = scores_ + row * kTile;
@@ -263,7 +263,7 @@ class AttentionPass {
         weight[n] = Exp<V>(V::Sub(V::Load(scores + p + n * V::kLanes), max));
       }
       Unit::PutWeights(weight, is_scaled_ ? v_scale_ + p : nullptr, total,
-                       weights + p / Unit::kPack);
+                       weights + p / Unit::kRowPack);
     }
     V::Store(lanes_ + row * 16, total);
   }
@@ -361,7 +361,7 @@ class AttentionPass {
   Word* const tile_;            // [kTile * dim_ / kPack] words, keys first, then values
   float* const k_scale_;        // [kTile]
   float* const v_scale_;        // [kTile]
-  Word* const queries_;         // [num_rows_][dim_ / kPack] words
+  Word* const queries_;         // [num_rows_][dim_ / kRowPack] words
   float* const sums_;           // [num_rows_][dim_], of this chunk
   float* const done_sums_;      // [num_rows_][dim_], of the chunks before
   float* const scores_;         // [num_rows_][kTile]

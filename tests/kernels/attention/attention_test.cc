@@ -60,6 +60,27 @@ struct Batch {
   }
 };
 
+// Writes all keys and values to the cache.
+void WriteCache(Batch& b) {
+  const Shape& shape = b.shape;
+  KernelContext ctx(2);
+  for (size_t s = 0; s < b.context_len.size(); ++s) {
+    std::vector<int64_t> slot;
+    for (int64_t p = 0; p < b.context_len[s]; ++p) {
+      slot.push_back(b.block_table[s * b.blocks_per_sequence + p / shape.block_tokens] *
+                         shape.block_tokens +
+                     p % shape.block_tokens);
+    }
+    WriteKv({.k = &b.keys[s * b.max_len * b.row()],
+             .v = &b.values[s * b.max_len * b.row()],
+             .token_stride = b.row(),
+             .slot = slot.data(),
+             .num_tokens = b.context_len[s],
+             .cache = b.cache()},
+            ctx);
+  }
+}
+
 Batch MakeBatch(const Shape& shape, std::vector<int32_t> query_len,
                 std::vector<int32_t> context_len) {
   Batch b{.shape = shape, .query_len = query_len, .context_len = context_len};
@@ -76,23 +97,8 @@ Batch MakeBatch(const Shape& shape, std::vector<int32_t> query_len,
   b.k_cache.assign(blocks * b.block_stride(), std::byte{0xff});
   b.v_cache = b.k_cache;
   b.seq_start = {0};
-  KernelContext ctx(2);
-  for (int64_t s = 0; s < sequences; ++s) {
-    std::vector<int64_t> slot;
-    for (int64_t p = 0; p < context_len[s]; ++p) {
-      slot.push_back(b.block_table[s * b.blocks_per_sequence + p / shape.block_tokens] *
-                         shape.block_tokens +
-                     p % shape.block_tokens);
-    }
-    WriteKv({.k = &b.keys[s * b.max_len * b.row()],
-             .v = &b.values[s * b.max_len * b.row()],
-             .token_stride = b.row(),
-             .slot = slot.data(),
-             .num_tokens = context_len[s],
-             .cache = b.cache()},
-            ctx);
-    b.seq_start.push_back(b.seq_start.back() + query_len[s]);
-  }
+  for (const int32_t len : query_len) b.seq_start.push_back(b.seq_start.back() + len);
+  WriteCache(b);
   b.q = RandomFloats(b.num_tokens() * shape.num_heads * shape.head_dim, 3);
   return b;
 }
@@ -305,6 +311,29 @@ TEST(AttentionTest, LongContextIsBitIdenticalHoweverItIsCut) {
               << variant.name << " length " << length;
         }
       }
+    }
+  }
+}
+
+// Variants that multiply in float32 lose nothing by a bf16 cache but what its writing rounds,
+// though some read it in place and widen another.
+TEST(AttentionTest, FloatVariantsGiveABf16CacheTheBitsOfItsValuesInFloat32) {
+  for (const int64_t num_heads : {2, 6, 14}) {
+    const Shape shape{num_heads, 2, 64, 16, 0, kBf16};
+    Batch pairs = MakeBatch(shape, {1, 9, 40}, {70, 9, 133});
+    Batch floats = MakeBatch({num_heads, 2, 64, 16, 0, kF32}, {1, 9, 40}, {70, 9, 133});
+    for (float& x : floats.keys) x = ToFloat(ToBFloat16(x));
+    for (float& x : floats.values) x = ToFloat(ToBFloat16(x));
+    WriteCache(floats);
+    for (const Variant<AttentionFn>& variant : AttentionVariants()) {
+      if (variant.name != "avx2" && variant.name != "avx512") continue;
+      if (!variant.is_supported(GetCpuInfo().features)) continue;
+      KernelContext ctx(2);
+      std::vector<float> out(pairs.num_tokens() * num_heads * 64), expected(out.size());
+      AttentionWith(variant, pairs.args(out.data()), ctx);
+      AttentionWith(variant, floats.args(expected.data()), ctx);
+      EXPECT_EQ(std::memcmp(out.data(), expected.data(), out.size() * sizeof(float)), 0)
+          << variant.name << ", " << num_heads << " heads";
     }
   }
 }
