@@ -22,6 +22,7 @@ struct F32Tile {
     Stream ahead(work);
     __m512 sum[kRows][kPanels];
     BeginSums(work, sum);
+    if (work.last) AskForOutputs<kRows, kPanels>(task, work);
     for (int64_t k = work.k_begin; k < work.k_end; k += kTileDepth, w += stream.step) {
       ahead.Step(w);
       const int64_t lines = std::min(work.k_end - k, kTileDepth);

@@ -22,6 +22,7 @@ struct Bf16Tile {
     Stream ahead(work);
     __m512 sum[kRows][kPanels];
     BeginSums(work, sum);
+    if (work.last) AskForOutputs<kRows, kPanels>(task, work);
     // Rows of x come from the second or third level, 64 bytes here and there: those of the next
     // tile that has this one's place in its group of rows are asked for now.
     const int64_t next_group = task.w->padded_k() / kDepthStep * rows.step;

@@ -4,7 +4,7 @@
 
 #include <immintrin.h>
 
-#include "kernels/gemm/gemm_tiling.h"
+#include "kernels/gemm/gemm_avx512_store.h"
 
 namespace oneai::kernels {
 namespace {
@@ -23,6 +23,15 @@ class Avx512Scale {
     x_scales_ = task.codes.scales + parameter;
     x_scaled_sums_ = task.codes.scaled_sums + parameter;
     x_sums_ = task.codes.sums + parameter;
+  }
+
+  // To the next group of the same tile, whose first byte is `group_bytes` on.
+  ONEAI_INLINE void Advance(int64_t group_bytes) {
+    scales_ += group_bytes;
+    offsets_ += group_bytes;
+    ++x_scales_;
+    ++x_scaled_sums_;
+    ++x_sums_;
   }
 
   // Starts outputs at zero.
@@ -53,10 +62,31 @@ class Avx512Scale {
     }
   }
 
-  // The same for sums in registers.
+  // Starts a tile's sums of products at zero. int8 codes are stored with + 128, which is taken off
+  // here.
   template <int kBits, int kRows, int kPanels>
-  ONEAI_INLINE void AddTile(const __m512i (&sum)[kRows][kPanels]) const {
-    has_offsets() ? AddPanels<kBits, true>(sum) : AddPanels<kBits, false>(sum);
+  ONEAI_INLINE void BeginSums(__m512i (&sum)[kRows][kPanels]) const {
+    ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
+      const __m512i start =
+          kBits == 8 ? _mm512_set1_epi32(-128 * x_sums_[r * groups_]) : _mm512_setzero_si512();
+      ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) sum[r][p] = start;
+    }
+  }
+
+  // Adds scale(sum) to the outputs in work.carry, which the first group starts.
+  template <bool kHasOffsets, int kRows, int kPanels>
+  ONEAI_INLINE void AddTile(int64_t group, const __m512i (&sum)[kRows][kPanels]) const {
+    alignas(64) static constexpr float kZeros[kBlockOutputs] = {};
+    const float* before = group == 0 ? kZeros : carry_;
+    const int64_t before_stride = group == 0 ? 0 : kBlockOutputs;
+    ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
+      const Panel panel = Locate(p);
+      ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
+        _mm512_store_ps(carry_ + r * kBlockOutputs + p * 16,
+                        Scaled<kHasOffsets>(panel, r, sum[r][p],
+                                            _mm512_load_ps(before + r * before_stride + p * 16)));
+      }
+    }
   }
 
  private:
@@ -66,18 +96,6 @@ class Avx512Scale {
 
   ONEAI_INLINE bool has_offsets() const { return layout_.offset_form != OffsetForm::kNone; }
 
-  template <int kBits, bool kHasOffsets, int kRows, int kPanels>
-  ONEAI_INLINE void AddPanels(const __m512i (&sum)[kRows][kPanels]) const {
-#pragma GCC unroll 4
-    for (int p = 0; p < kPanels; ++p) {
-      const Panel panel = Locate(p);
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) {
-        Add<kHasOffsets>(panel, r, p, kBits == 8 ? WithoutShift(sum[r][p], r) : sum[r][p]);
-      }
-    }
-  }
-
   // int8 codes are stored with + 128.
   ONEAI_INLINE __m512i WithoutShift(__m512i sum, int64_t r) const {
     return _mm512_sub_epi32(sum, _mm512_set1_epi32(128 * x_sums_[r * groups_]));
@@ -86,13 +104,16 @@ class Avx512Scale {
   template <bool kHasOffsets>
   ONEAI_INLINE void Add(const Panel& panel, int64_t r, int64_t p, __m512i sum) const {
     float* carry = carry_ + r * kBlockOutputs + p * 16;
+    _mm512_store_ps(carry, Scaled<kHasOffsets>(panel, r, sum, _mm512_load_ps(carry)));
+  }
+
+  template <bool kHasOffsets>
+  ONEAI_INLINE __m512 Scaled(const Panel& panel, int64_t r, __m512i sum, __m512 before) const {
     const __m512 scaled =
         _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(x_scales_[r * groups_]));
-    __m512 y = _mm512_fmadd_ps(scaled, panel.scales, _mm512_load_ps(carry));
-    if constexpr (kHasOffsets) {
-      y = _mm512_fmadd_ps(panel.offsets, _mm512_set1_ps(x_scaled_sums_[r * groups_]), y);
-    }
-    _mm512_store_ps(carry, y);
+    const __m512 y = _mm512_fmadd_ps(scaled, panel.scales, before);
+    if constexpr (!kHasOffsets) return y;
+    return _mm512_fmadd_ps(panel.offsets, _mm512_set1_ps(x_scaled_sums_[r * groups_]), y);
   }
 
   static ONEAI_INLINE __m512 LoadHalves(const std::byte* from) {

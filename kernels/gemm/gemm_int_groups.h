@@ -30,7 +30,8 @@ struct GroupPiece {
 
 // Asks for the scales of a later group, as for its codes, where groups are small; else for those of
 // the group that begins, which needs them at its end.
-ONEAI_INLINE void AskForParameters(const GroupPiece& piece, const std::byte* group_data,
+template <class Piece>  // GroupPiece or the like
+ONEAI_INLINE void AskForParameters(const Piece& piece, const std::byte* group_data,
                                    int64_t parameter_bytes, int64_t group_bytes) {
   const bool is_small = group_bytes <= kStreamAheadBytes;
   const std::byte* from = is_small ? *piece.ask_at : group_data;

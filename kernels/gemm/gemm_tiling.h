@@ -146,8 +146,9 @@ ONEAI_INLINE int64_t TileRows(int64_t row, int64_t row_end, int64_t rows_max) {
 // another.
 namespace {
 
-// Runs Tile<rows, panels>, whose extents are known when compiled, of up to kRows x kPanels.
-template <template <int, int> class Tile, int kRowsMax, int kPanelsMax>
+// Runs Tile<rows, panels>, whose extents are known when compiled, of kRowsMin to kRowsMax rows and
+// up to kPanelsMax panels.
+template <template <int, int> class Tile, int kRowsMax, int kPanelsMax, int kRowsMin = 1>
 struct TileRunner {
   static constexpr int64_t kRows = kRowsMax;
   static constexpr int kPanels = kPanelsMax;
@@ -165,7 +166,7 @@ struct TileRunner {
  private:
   template <int kTileRows, int kCount>
   ONEAI_INLINE void RunAtMost(int64_t rows, const GemmTask& task, const TileWork& work) {
-    if constexpr (kTileRows > 1) {
+    if constexpr (kTileRows > kRowsMin) {
       if (rows < kTileRows) return RunAtMost<kTileRows - 1, kCount>(rows, task, work);
     }
     Tile<kTileRows, kCount>::Run(task, work);
@@ -284,9 +285,9 @@ class TileLoop {
   alignas(64) int32_t group_carry_[kChunkRows * kBlockOutputs];
 };
 
-template <template <int, int> class Tile, int kRows, int kPanels>
+template <template <int, int> class Tile, int kRows, int kPanels, int kRowsMin = 1>
 void ForEachTile(const GemmTask& task) {
-  TileLoop<TileRunner<Tile, kRows, kPanels>>(task).Run();
+  TileLoop<TileRunner<Tile, kRows, kPanels, kRowsMin>>(task).Run();
 }
 
 // The same with tiles for 32 registers of 16 values: 6 rows x 4 panels, which multiply most per
@@ -295,7 +296,7 @@ void ForEachTile(const GemmTask& task) {
 template <template <int, int> class Tile>
 void ForEachWideTile(const GemmTask& task) {
   const int64_t rows = task.row_end - task.row_begin;
-  if (rows == 7 || rows == 8) return ForEachTile<Tile, 8, 2>(task);
+  if (rows == 7 || rows == 8) return ForEachTile<Tile, 8, 2, 7>(task);
   ForEachTile<Tile, 6, 4>(task);
 }
 

@@ -24,53 +24,111 @@ struct IntTiles {
   template <int kRows, int kPanels>
   struct Tile {
     static void Run(const GemmTask& task, const TileWork& work) {
-      const int64_t tile_k = task.w->layout().tile_k;
-      if (work.first) Avx512Scale::Begin(work, kRows, kPanels);
-      ForEachPiece(task, work, [&](const GroupPiece& piece) {
-        if (tile_k == kCodeStep) {
-          RunPiece<kCodeStep>(task, work, piece);
-        } else if (tile_k == 32) {
-          RunPiece<32>(task, work, piece);
-        } else {
-          RunPiece<16>(task, work, piece);
-        }
-      });
+      const PackedLayout& layout = task.w->layout();
+      const bool has_offsets = layout.offset_form != OffsetForm::kNone;
+      if (layout.tile_k == kCodeStep) {
+        has_offsets ? RunGroups<kCodeStep, true>(task, work)
+                    : RunGroups<kCodeStep, false>(task, work);
+      } else if (layout.tile_k == 32) {
+        has_offsets ? RunGroups<32, true>(task, work) : RunGroups<32, false>(task, work);
+      } else {
+        has_offsets ? RunGroups<16, true>(task, work) : RunGroups<16, false>(task, work);
+      }
       if (!work.last) return;
       __m512 y[kRows][kPanels];
       LoadCarry(work.carry, y);
       StoreOutputs(task, work, y);
     }
 
-    // A function of its own, so that all registers are for its sums.
-    template <int kTileK>
-    static __attribute__((noinline)) void RunPiece(const GemmTask& task, const TileWork& work,
-                                                   const GroupPiece& piece) {
-      __m512i sum[kRows][kPanels];
-      ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
-        ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_setzero_si512();
+    // A piece of one group: everything that its loop needs, so that all registers are for its sums.
+    struct Piece {
+      const std::byte* w;
+      int64_t w_step;
+      const int8_t* x;
+      int64_t x_step;
+      int64_t k, k_end;
+      int64_t next_x;  // to the codes to ask for; 0: none
+      int64_t group;
+      bool continues, completes;
+      const std::byte** ask_at;  // these four as in TileWork
+      uint32_t ask_lines;
+      int64_t ask_distance;
+      bool reads_once;
+    };
+
+    template <int kTileK, bool kHasOffsets>
+    static ONEAI_INLINE void RunGroups(const GemmTask& task, const TileWork& work) {
+      const PackedLayout& layout = task.w->layout();
+      const int64_t width = layout.BlockWidth(work.panel);
+      const int64_t group_size = layout.group_size, group_bytes = layout.GroupBytes(width);
+      const int64_t parameter_bytes = layout.ParameterBytes(width);
+      const int64_t first_tile =
+          parameter_bytes + work.panel % PackedLayout::kBlockPanels * layout.tile_bytes();
+      const CodeTileRows x = LocateCodes(task, work.row);
+      int64_t group = work.k_begin / group_size;
+      int64_t in_group = work.k_begin - group * group_size;
+      const std::byte* group_data = task.w->data() + layout.GroupBegin(work.panel, group);
+      if (work.last) AskForOutputs<kRows, kPanels>(task, work);
+      Avx512Scale scale(task, work, group, group_data);
+      Piece piece{.w_step = width * layout.tile_bytes(),
+                  .x = x.data,
+                  .x_step = x.step,
+                  .ask_at = work.ask_at,
+                  .ask_lines = work.ask_lines,
+                  .ask_distance = work.ask_distance,
+                  .reads_once = work.reads_once};
+      // Codes of x come from the second or third level: those of the next tile that has this one's
+      // place in its group of rows are asked for now.
+      if (work.row + kRowGroup < task.row_end) piece.next_x = layout.padded_k / kCodeStep * x.step;
+      for (piece.k = work.k_begin; piece.k < work.k_end; piece.k = piece.k_end) {
+        if ((piece.ask_lines & 1u) != 0 && in_group == 0) {
+          AskForParameters(piece, group_data, parameter_bytes, group_bytes);
+        }
+        const int64_t group_end = piece.k - in_group + group_size;
+        piece.w = group_data + first_tile + in_group / kTileK * piece.w_step;
+        piece.k_end = std::min(group_end, work.k_end);
+        piece.continues = in_group > 0;
+        piece.completes = piece.k_end == group_end;
+        piece.group = group++;
+        RunPiece<kTileK, kHasOffsets>(piece, scale, work.group_carry);
+        in_group = 0;
+        group_data += group_bytes;
+        scale.Advance(group_bytes);
+        // Small groups have few lines: each time others come first.
+        piece.ask_lines = (piece.ask_lines >> 4 | piece.ask_lines << 12) & 0xffffu;
       }
+    }
+
+    template <int kTileK, bool kHasOffsets>
+    static __attribute__((noinline)) void RunPiece(const Piece& piece, const Avx512Scale& scale,
+                                                   int32_t* carry) {
+      Stream ahead(piece);
+      __m512i sum[kRows][kPanels];
+      scale.BeginSums<kBits>(sum);
       // Not by masks: a load that a mask turns off is slow where no page was touched yet.
       if (piece.continues) {
         ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
           ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
-            sum[r][p] = _mm512_load_si512(piece.sums + r * kBlockOutputs + p * 16);
+            sum[r][p] = _mm512_load_si512(carry + r * kBlockOutputs + p * 16);
           }
         }
       }
       const std::byte* w = piece.w;
       const int64_t w_step = piece.w_step, k_end = piece.k_end;
-      Stream ahead(piece);
       for (int64_t k = piece.k; k < k_end; k += kTileK, w += w_step) {
+        const int8_t* x = piece.x + k / kCodeStep * piece.x_step + k % kCodeStep;
+        if (piece.next_x != 0) {
+          ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
+            __builtin_prefetch(x + piece.next_x + r * kCodeStep);
+          }
+        }
         ahead.Step(w);
-        AddTile<kTileK>(w, piece.CodesAt(k), ahead, sum);
+        AddTile<kTileK>(w, x, ahead, sum);
       }
-      if (piece.completes) {
-        Avx512Scale(task, work, piece.group, piece.group_data).template AddTile<kBits>(sum);
-        return;
-      }
+      if (piece.completes) return scale.AddTile<kHasOffsets>(piece.group, sum);
       ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
         ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
-          _mm512_store_si512(piece.sums + r * kBlockOutputs + p * 16, sum[r][p]);
+          _mm512_store_si512(carry + r * kBlockOutputs + p * 16, sum[r][p]);
         }
       }
     }
