@@ -2,11 +2,14 @@
 // each, one KiB of w as it lies in memory) in four tiles of sums. Weights of a chunk of depth stay
 // in the first cache while all rows pass, so the unit is fed from there: five loads of 16 rows for
 // four products of 16 cycles. Every sum takes its products in order of k, whatever the shape of the
-// work around it. Source: Intel SDM, TDPBF16PS, TDPBSUD, LDTILECFG.
+// work around it. int4 codes are unpacked once per chunk, and a group's sums are scaled while the
+// unit multiplies the next. Source: Intel SDM, TDPBF16PS, TDPBSUD, LDTILECFG.
 //
 // Bottleneck: the matrix unit for many rows, DRAM for few. Never run on hardware by its authors:
 // tests run these instructions in an emulator (tests/testing/amx_emulator.h), and
 // benchmarks/kernels/amx_emulator_report counts them.
+#include <type_traits>
+
 #include "kernels/cpu/amx_tiles.h"
 #include "kernels/gemm/gemm_avx512_scale.h"
 #include "kernels/gemm/gemm_int_groups.h"
@@ -81,6 +84,35 @@ class TileUnit {
   int64_t key_ = -1;
 };
 
+struct Bf16Products {
+  template <int kC, int kA, int kB>
+  static void Multiply() {
+    AmxTiles::MultiplyBf16<kC, kA, kB>();
+  }
+};
+struct ByteProducts {
+  template <int kC, int kA, int kB>
+  static void Multiply() {
+    AmxTiles::MultiplyInt8<kC, kA, kB>();
+  }
+};
+
+// Adds the products of one tile of x with those of `kPanels` panels, `panel_bytes` apart.
+template <class Products, int kPanels>
+void MultiplyStep(const void* x, const std::byte* w, int64_t panel_bytes) {
+  AmxTiles::Load<4>(x, kLineBytes);
+  AmxTiles::Load<5>(w, kLineBytes);
+  Products::template Multiply<0, 4, 5>();
+  if constexpr (kPanels == 4) {
+    AmxTiles::Load<6>(w + panel_bytes, kLineBytes);
+    Products::template Multiply<1, 4, 6>();
+    AmxTiles::Load<7>(w + 2 * panel_bytes, kLineBytes);
+    Products::template Multiply<2, 4, 7>();
+    AmxTiles::Load<5>(w + 3 * panel_bytes, kLineBytes);
+    Products::template Multiply<3, 4, 5>();
+  }
+}
+
 // Rows of the tiles for a last group of `rows` rows: those of the groups before it, because another
 // configuration costs more than rows that nobody reads. x may be read that far (KernelContext).
 int64_t TileRowsOf(const GemmTask& task, int64_t rows) {
@@ -144,17 +176,7 @@ class Bf16OnTiles {
     for (int64_t k = work.k_begin; k < work.k_end; k += kDepthStep) {
       ahead.Step(w);
       ahead.AskAll<kCount>(kTileBytes / kLineBytes);
-      AmxTiles::Load<4>(x, kLineBytes);
-      AmxTiles::Load<5>(w, kLineBytes);
-      AmxTiles::MultiplyBf16<0, 4, 5>();
-      if constexpr (kCount == 4) {
-        AmxTiles::Load<6>(w + kTileBytes, kLineBytes);
-        AmxTiles::MultiplyBf16<1, 4, 6>();
-        AmxTiles::Load<7>(w + 2 * kTileBytes, kLineBytes);
-        AmxTiles::MultiplyBf16<2, 4, 7>();
-        AmxTiles::Load<5>(w + 3 * kTileBytes, kLineBytes);
-        AmxTiles::MultiplyBf16<3, 4, 5>();
-      }
+      MultiplyStep<Bf16Products, kCount>(x, w, kTileBytes);
       x += x_rows.step;
       w += stream.step;
     }
@@ -172,7 +194,48 @@ class Bf16OnTiles {
   TileUnit unit_;
 };
 
-// int8 and int4 weights. int4 codes of a step are unpacked into bytes that stay in the first cache.
+// The int4 codes of a chunk as bytes: its first row tile unpacks them, the others find them.
+class UnpackedChunk {
+ public:
+  // Before a row tile's steps.
+  void Begin(const TileWork& work, int64_t step_bytes) {
+    const bool is_same = work.panel == panel_ && work.k_begin == k_begin_;
+    is_done_ = is_same && fits_;
+    panel_ = work.panel;
+    k_begin_ = work.k_begin;
+    num_slots_ = kBytes / step_bytes;
+    fits_ = true;
+  }
+
+  // The tiles of `num_panels` panels, `2 * tile_bytes` apart, of step `index` of the chunk.
+  const std::byte* Step(int64_t index, const std::byte* w, int64_t num_panels, int64_t tile_bytes) {
+    const int64_t bytes = num_panels * tile_bytes;
+    std::byte* to = bytes_ + index % num_slots_ * 2 * bytes;
+    if (is_done_) return to;
+    fits_ = fits_ && index < num_slots_;  // a lone row tile may have any depth
+    const __m512i mask = _mm512_set1_epi8(0x0f);
+    for (int64_t line = 0; line < bytes; line += kLineBytes) {
+      const __m512i codes = _mm512_load_si512(w + line);
+      _mm512_store_si512(to + 2 * line, _mm512_and_si512(codes, mask));
+      _mm512_store_si512(to + 2 * line + kLineBytes,
+                         _mm512_and_si512(_mm512_srli_epi16(codes, 4), mask));
+    }
+    return to;
+  }
+
+ private:
+  // They come from the second level, but scaling takes longer than that, and less often ends with
+  // a chunk.
+  static constexpr int64_t kBytes = 2 * kFirstLevelBytes;
+
+  int64_t panel_ = -1, k_begin_ = -1;
+  int64_t num_slots_ = 0;
+  bool is_done_ = false;
+  bool fits_ = false;
+  alignas(64) std::byte bytes_[kBytes];
+};
+
+// int8 and int4 weights.
 template <int kBits>
 class IntOnTiles {
  public:
@@ -186,58 +249,55 @@ class IntOnTiles {
     const PackedLayout& layout = task.w->layout();
     const bool is_plain = layout.num_groups() == 1 && layout.offset_form == OffsetForm::kNone;
     unit_.Configure(TileRowsOf(task, rows), layout.tile_k);
-    ForEachGroup(
-        task, work,
-        [&](const GroupPiece& piece) {
-          Accumulate<kCount>(piece, layout.tile_k, layout.tile_bytes());
-        },
-        [&](int64_t group, const std::byte* group_data) {
-          if (is_plain) return StoreScaled<kBits, kCount>(task, work, rows, group_data);
-          Avx512Scale::Run(task, work, rows, kCount, group, group_data);
-        });
+    if constexpr (kBits == 4) unpacked_.Begin(work, 2 * kCount * layout.tile_bytes());
+    // Complete groups whose sums rest in memory. They are scaled two at a time, between the
+    // products of the next group and the moment these leave the unit.
+    Avx512Scale::RestingGroup resting[2];
+    int num_resting = 0;
+    const auto scale = [&] {
+      if (num_resting == 1 && is_plain) {
+        StoreScaled<kBits, kCount>(task, work, rows, resting[0].data);
+      } else if (num_resting == 1) {
+        Avx512Scale::AddResting<kBits, kCount, 1>(task, work, rows, resting);
+      } else if (num_resting == 2) {
+        Avx512Scale::AddResting<kBits, kCount, 2>(task, work, rows, resting);
+      }
+      num_resting = 0;
+    };
+    ForEachPiece(task, work, [&](const GroupPiece& piece) {
+      Multiply<kCount>(piece, layout.tile_k, layout.tile_bytes(), work.k_begin);
+      if (num_resting == 2 || !piece.completes) scale();
+      int32_t* sums = num_resting == 0 ? piece.sums : second_sums_;
+      unit_.End<kCount>(sums, kCarryRowBytes);
+      if (piece.completes) resting[num_resting++] = {piece.group, piece.group_data, sums};
+    });
+    scale();
     if (work.last && !is_plain) StoreFromCarry(task, work, rows, kCount);
   }
 
  private:
+  // Leaves the piece's sums in the unit.
   template <int kCount>
-  void Accumulate(const GroupPiece& piece, int64_t tile_k, int64_t tile_bytes) {
+  void Multiply(const GroupPiece& piece, int64_t tile_k, int64_t tile_bytes, int64_t k_begin) {
     unit_.Begin<kCount>(piece.continues ? piece.sums : nullptr);
     const std::byte* w = piece.w;
     Stream ahead(piece);
     for (int64_t k = piece.k; k < piece.k_end; k += tile_k, w += piece.w_step) {
       ahead.Step(w);
       ahead.AskAll<kCount>(tile_bytes / kLineBytes);
-      AmxTiles::Load<4>(piece.CodesAt(k), kCodeStep);
-      AmxTiles::Load<5>(Bytes(w, tile_bytes, 0), kLineBytes);
-      AmxTiles::MultiplyInt8<0, 4, 5>();
-      if constexpr (kCount == 4) {
-        AmxTiles::Load<6>(Bytes(w, tile_bytes, 1), kLineBytes);
-        AmxTiles::MultiplyInt8<1, 4, 6>();
-        AmxTiles::Load<7>(Bytes(w, tile_bytes, 2), kLineBytes);
-        AmxTiles::MultiplyInt8<2, 4, 7>();
-        AmxTiles::Load<5>(Bytes(w, tile_bytes, 3), kLineBytes);
-        AmxTiles::MultiplyInt8<3, 4, 5>();
+      const std::byte* tiles = w;
+      if constexpr (kBits == 4) {
+        tiles = unpacked_.Step((k - k_begin) / tile_k, w, kCount, tile_bytes);
       }
+      MultiplyStep<ByteProducts, kCount>(piece.CodesAt(k), tiles, tile_bytes * 8 / kBits);
     }
-    unit_.End<kCount>(piece.sums, kCarryRowBytes);
   }
 
-  // The tile of panel `panel` as bytes.
-  const std::byte* Bytes(const std::byte* w, int64_t tile_bytes, int panel) {
-    const std::byte* from = w + panel * tile_bytes;
-    if constexpr (kBits == 8) return from;
-    std::byte* to = unpacked_[panel];
-    for (int64_t line = 0; line < tile_bytes; line += kLineBytes) {
-      for (int64_t i = 0; i < kLineBytes; ++i) {
-        to[2 * line + i] = from[line + i] & std::byte{0x0f};
-        to[2 * line + kLineBytes + i] = from[line + i] >> 4;
-      }
-    }
-    return to;
-  }
+  struct Nothing {};
 
   TileUnit unit_;
-  alignas(64) std::byte unpacked_[kBits == 4 ? 4 : 1][kTileBytes];
+  alignas(64) int32_t second_sums_[kRowGroup * kBlockOutputs];
+  [[no_unique_address]] std::conditional_t<kBits == 4, UnpackedChunk, Nothing> unpacked_;
 };
 
 }  // namespace

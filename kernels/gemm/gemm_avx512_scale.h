@@ -43,23 +43,22 @@ class Avx512Scale {
     }
   }
 
-  // Adds scale(sum) for sums that lie in work.group_carry; the first group starts the outputs.
-  static void Run(const GemmTask& task, const TileWork& work, int64_t rows, int64_t panels,
-                  int64_t group, const std::byte* group_data) {
-    if (group == 0) Begin(work, rows, panels);
-    const Avx512Scale scale(task, work, group, group_data);
-    const bool is_int8 = task.w->format() == WeightFormat::kInt8;
-    for (int64_t p = 0; p < panels; ++p) {
-      const Panel panel = scale.Locate(p);
-      for (int64_t r = 0; r < rows; ++r) {
-        const __m512i sum = _mm512_load_si512(work.group_carry + r * kBlockOutputs + p * 16);
-        if (scale.has_offsets()) {
-          scale.Add<true>(panel, r, p, is_int8 ? scale.WithoutShift(sum, r) : sum);
-        } else {
-          scale.Add<false>(panel, r, p, is_int8 ? scale.WithoutShift(sum, r) : sum);
-        }
-      }
-    }
+  // A complete group whose sums, of codes as they are stored, rest in memory, rows kBlockOutputs
+  // apart.
+  struct RestingGroup {
+    int64_t group;
+    const std::byte* data;
+    const int32_t* sums;
+  };
+
+  // Adds scale(sum) of kGroups consecutive groups, so that outputs pass through registers once for
+  // them; group 0 starts the outputs.
+  template <int kBits, int kPanels, int kGroups>
+  static void AddResting(const GemmTask& task, const TileWork& work, int64_t rows,
+                         const RestingGroup* groups) {
+    task.w->layout().offset_form == OffsetForm::kNone
+        ? AddRestingForm<kBits, kPanels, kGroups, false>(task, work, rows, groups)
+        : AddRestingForm<kBits, kPanels, kGroups, true>(task, work, rows, groups);
   }
 
   // Starts a tile's sums of products at zero. int8 codes are stored with + 128, which is taken off
@@ -73,18 +72,30 @@ class Avx512Scale {
     }
   }
 
-  // Adds scale(sum) to the outputs in work.carry, which the first group starts.
+  // Adds scale(sum) to the outputs in work.carry. What belongs to weights and to rows is gathered
+  // first: addresses that the compiler can count from one register leave the others to the sums.
   template <bool kHasOffsets, int kRows, int kPanels>
-  ONEAI_INLINE void AddTile(int64_t group, const __m512i (&sum)[kRows][kPanels]) const {
-    alignas(64) static constexpr float kZeros[kBlockOutputs] = {};
-    const float* before = group == 0 ? kZeros : carry_;
-    const int64_t before_stride = group == 0 ? 0 : kBlockOutputs;
+  ONEAI_INLINE void AddTile(const __m512i (&sum)[kRows][kPanels]) const {
+    Panel panels[kPanels];
+    float x_scales[kRows], x_sums[kRows];
+#pragma GCC unroll 1
+    for (int p = 0; p < kPanels; ++p) panels[p] = Locate(p);
+    ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
+      x_scales[r] = x_scales_[r * groups_];
+      x_sums[r] = kHasOffsets ? x_scaled_sums_[r * groups_] : 0.0f;
+    }
+    float* const carry = carry_;
     ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
-      const Panel panel = Locate(p);
+      const Panel panel = panels[p];
       ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
-        _mm512_store_ps(carry_ + r * kBlockOutputs + p * 16,
-                        Scaled<kHasOffsets>(panel, r, sum[r][p],
-                                            _mm512_load_ps(before + r * before_stride + p * 16)));
+        float* const at = carry + r * kBlockOutputs + p * 16;
+        const __m512 scaled =
+            _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r][p]), _mm512_set1_ps(x_scales[r]));
+        __m512 y = _mm512_fmadd_ps(scaled, panel.scales, _mm512_load_ps(at));
+        if constexpr (kHasOffsets) {
+          y = _mm512_fmadd_ps(panel.offsets, _mm512_set1_ps(x_sums[r]), y);
+        }
+        _mm512_store_ps(at, y);
       }
     }
   }
@@ -94,17 +105,34 @@ class Avx512Scale {
     __m512 scales, offsets;
   };
 
-  ONEAI_INLINE bool has_offsets() const { return layout_.offset_form != OffsetForm::kNone; }
+  template <int kBits, int kPanels, int kGroups, bool kHasOffsets>
+  static void AddRestingForm(const GemmTask& task, const TileWork& work, int64_t rows,
+                             const RestingGroup* groups) {
+    if (groups[0].group == 0) Begin(work, rows, kPanels);
+    const Avx512Scale first(task, work, groups[0].group, groups[0].data);
+    const Avx512Scale last(task, work, groups[kGroups - 1].group, groups[kGroups - 1].data);
+    const Avx512Scale* const scale[2] = {&first, &last};
+    Panel panel[kGroups][kPanels];
+    ONEAI_UNROLL for (int g = 0; g < kGroups; ++g) {
+      ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) panel[g][p] = scale[g]->Locate(p);
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
+        const int64_t at = r * kBlockOutputs + p * 16;
+        __m512 y = _mm512_load_ps(work.carry + at);
+        ONEAI_UNROLL for (int g = 0; g < kGroups; ++g) {
+          __m512i sum = _mm512_load_si512(groups[g].sums + at);
+          if constexpr (kBits == 8) sum = scale[g]->WithoutShift(sum, r);
+          y = scale[g]->Scaled<kHasOffsets>(panel[g][p], r, sum, y);
+        }
+        _mm512_store_ps(work.carry + at, y);
+      }
+    }
+  }
 
   // int8 codes are stored with + 128.
   ONEAI_INLINE __m512i WithoutShift(__m512i sum, int64_t r) const {
     return _mm512_sub_epi32(sum, _mm512_set1_epi32(128 * x_sums_[r * groups_]));
-  }
-
-  template <bool kHasOffsets>
-  ONEAI_INLINE void Add(const Panel& panel, int64_t r, int64_t p, __m512i sum) const {
-    float* carry = carry_ + r * kBlockOutputs + p * 16;
-    _mm512_store_ps(carry, Scaled<kHasOffsets>(panel, r, sum, _mm512_load_ps(carry)));
   }
 
   template <bool kHasOffsets>

@@ -89,6 +89,26 @@ TEST_P(GemmAmxTest, ManyRowsAreTheRowsAlone) {
   }
 }
 
+// Odd and even numbers of groups in a chunk of depth, groups that two chunks share, several chunks
+// of rows that find int4 codes unpacked.
+TEST_P(GemmAmxTest, GroupsOfAnySizeGiveTheBitsOfTheReference) {
+  if (!IsInteger(GetParam())) GTEST_SKIP() << "no groups";
+  struct Shape {
+    int64_t k, group;
+  };
+  for (const Shape s : {Shape{80, 16}, Shape{96, 32}, Shape{416, 32}, Shape{192, 64},
+                        Shape{832, 64}, Shape{1344, 448}, Shape{2048, 1024}}) {
+    const PackedMatrix w = MakeWeights(GetParam(), 80, s.k, s.group, ctx_);
+    const std::vector<float> x = RandomFloats(200 * s.k, 6);
+    for (const int64_t m : {1, 20, 200}) {
+      const std::vector<float> y = Multiply(amx(), w, x, m);
+      const std::vector<float> expected = Multiply(GemmVariants(GetParam()).front(), w, x, m);
+      ASSERT_EQ(std::memcmp(y.data(), expected.data(), y.size() * sizeof(float)), 0)
+          << "m " << m << " k " << s.k << " groups of " << s.group;
+    }
+  }
+}
+
 TEST_P(GemmAmxTest, ConfiguresAndReleasesItsTilesOncePerTask) {
   if (!IsEmulated()) GTEST_SKIP() << "hardware does not tell";
   const PackedMatrix w = MakeWeights(GetParam(), 400, 320, 64, ctx_);
