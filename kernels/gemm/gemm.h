@@ -43,6 +43,11 @@ struct GemmArgs {
 // Cost: m = 1 is bound by reading w once; large m by the matrix unit. Uses ctx's scratch.
 void Gemm(const GemmArgs& args, KernelContext& ctx);
 
+// Gemm() of each of `all`, with the same bits, in two parallel loops for all of them instead of two
+// each: for products too small to occupy every thread, as those of experts are. No y may overlap
+// another's, nor any x. Neighbours with the same x, x_stride and m have it rounded once.
+void GemmAll(absl::Span<const GemmArgs> all, KernelContext& ctx);
+
 // Inside a variant: the slice of the work that one thread does. With bf16 weights `x` holds all m
 // rows rounded and ordered as in round_rows.h, with integer weights `codes` holds them quantised;
 // with float32 weights `x` is the caller's.

@@ -1,5 +1,6 @@
 #include "kernels/moe/expert_sum.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -28,15 +29,24 @@ void GatherRows(const GatherRowsArgs& args, KernelContext& ctx) {
   });
 }
 
+// Threads share the columns, so that each adds a token's rows in order.
 void ScatterAdd(const ScatterAddArgs& args, KernelContext& ctx) {
-  ForRows(args.num_rows, args.dim, ctx, [&](int64_t begin, int64_t end, int) {
-    for (int64_t r = begin; r < end; ++r) {
-      const float* __restrict x = args.x + r * args.x_stride;
-      float* __restrict y = args.y + args.token[r] * args.y_stride;
+  constexpr int64_t kColumns = 64;
+  const auto add = [&](int64_t begin, int64_t end, int) {
+    const int64_t first = begin * kColumns, count = std::min(args.dim, end * kColumns) - first;
+    for (int64_t r = 0; r < args.num_rows; ++r) {
+      const float* __restrict x = args.x + r * args.x_stride + first;
+      float* __restrict y = args.y + args.token[r] * args.y_stride + first;
       const float weight = args.weight[r];
-      for (int64_t i = 0; i < args.dim; ++i) y[i] += weight * x[i];
+      for (int64_t i = 0; i < count; ++i) y[i] += weight * x[i];
     }
-  });
+  };
+  const int64_t blocks = (args.dim + kColumns - 1) / kColumns;
+  if (args.num_rows * args.dim < kElementsPerLoop) {
+    add(0, blocks, 0);
+  } else {
+    ctx.threads().ParallelFor(blocks, add);
+  }
 }
 
 void ScaleBySigmoid(float* x, int64_t x_stride, const float* gate, int64_t gate_stride,

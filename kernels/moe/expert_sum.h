@@ -19,7 +19,7 @@ struct GatherRowsArgs {
 };
 void GatherRows(const GatherRowsArgs& args, KernelContext& ctx);
 
-// y[token[r]] += weight[r] * x[r]; the tokens are distinct.
+// y[token[r]] += weight[r] * x[r], in the order of rows: a token may have several.
 struct ScatterAddArgs {
   const float* x = nullptr;
   int64_t x_stride = 0;

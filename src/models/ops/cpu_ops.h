@@ -13,6 +13,7 @@
 #include "kernels/attention/kv_cache_view.h"
 #include "kernels/cpu/bfloat16.h"
 #include "kernels/delta_net/recurrent_state_view.h"
+#include "kernels/gemm/gemm.h"
 #include "kernels/gemm/packed_matrix.h"
 #include "kernels/moe/expert_rows.h"
 #include "kernels/thread_pool/kernel_context.h"
@@ -132,8 +133,16 @@ class CpuOps {
   // Rows of `both` hold gate and up; silu(gate) * up takes the gate's place.
   void Gate(const Tensor& both, int64_t num_rows, int64_t inner);
   void RouteTokens(const Tensor& x, const Linear& router);
+  // Adds what the experts that were routed to make of x, by their weights, to y: many experts at a
+  // time, or one, whose rows may have adapters.
+  void AddExperts(const Tensor& x, const Experts& experts, const Tensor& y);
   void AddExpert(const Tensor& x, const kernels::ExpertRows::Expert& rows, const Expert& expert,
                  const Tensor& y);
+  // Does so for the rows of expert_parts_, which are neighbours.
+  void AddExpertParts(const Tensor& x, const Experts& experts, const Tensor& y);
+  // y = each part's rows of x through that matrix of its expert.
+  void ApplyToParts(const Tensor& x, const Experts& experts, Linear Expert::*linear,
+                    const Tensor& y);
 
   const ModelConfig& config_;
   kernels::KernelContext& context_;
@@ -156,6 +165,8 @@ class CpuOps {
   std::vector<float> router_logits_, routed_weights_, expert_in_, expert_out_;
   std::vector<int32_t> routed_experts_;
   kernels::ExpertRows expert_rows_;
+  std::vector<kernels::ExpertRows::Expert> expert_parts_;  // that are computed together
+  std::vector<kernels::GemmArgs> products_;
   std::vector<const CpuLora*> expert_adapters_;
 };
 

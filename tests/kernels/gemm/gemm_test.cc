@@ -233,6 +233,50 @@ TEST(GemmDispatchTest, PublicEntryAgreesWithTheDefinition) {
   ExpectCorrect(x, 40, w, nullptr, y.data(), 20, 3, 20, 40, Dtype::kBFloat16);
 }
 
+TEST(GemmAllTest, EveryProductHasTheBitsItHasAlone) {
+  // Formats, depths and row counts mixed, empty products among them, some with the same input.
+  struct Each {
+    WeightFormat format;
+    int64_t m, n, k, x;
+  };
+  const Each products[] = {
+      {WeightFormat::kInt8, 1, 96, 256, 0},     {WeightFormat::kInt8, 1, 80, 256, 0},
+      {WeightFormat::kInt4, 1, 33, 256, 0},     {WeightFormat::kInt4, 1, 64, 256, 0},
+      {WeightFormat::kInt4, 0, 64, 128, 7},     {WeightFormat::kBFloat16, 5, 70, 100, 3},
+      {WeightFormat::kBFloat16, 5, 16, 100, 3}, {WeightFormat::kFloat32, 3, 17, 64, 1},
+      {WeightFormat::kFloat32, 2, 17, 64, 1},   {WeightFormat::kBFloat16, 200, 130, 96, 2},
+      {WeightFormat::kInt8, 20, 48, 512, 4},    {WeightFormat::kInt8, 0, 48, 512, 4}};
+  const std::vector<float> x = RandomFloats(1 << 16, 21);
+  for (const int threads : {1, 2, 5}) {
+    KernelContext ctx(threads);
+    std::vector<PackedMatrix> weights;
+    std::vector<std::vector<float>> together, alone;
+    std::vector<GemmArgs> all;
+    for (const Each& each : products) {
+      const std::vector<float> w = RandomFloats(each.n * each.k, 22 + each.n);
+      const MatrixView view = {w.data(), Dtype::kFloat32, each.n, each.k, each.k};
+      weights.push_back(*PackedMatrix::Pack({view}, each.format, ctx));
+      together.emplace_back(each.m * each.n + 1, 7.0f);
+      alone.push_back(together.back());
+    }
+    for (size_t i = 0; i < weights.size(); ++i) {
+      const Each& each = products[i];
+      all.push_back({.x = x.data() + each.x,
+                     .x_stride = each.k,
+                     .w = &weights[i],
+                     .y = together[i].data(),
+                     .y_stride = each.n,
+                     .m = each.m});
+      GemmArgs one = all.back();
+      one.y = alone[i].data();
+      Gemm(one, ctx);
+    }
+    GemmAll(all, ctx);
+    for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(together[i], alone[i]) << i;
+    GemmAll({}, ctx);
+  }
+}
+
 TEST(PackedMatrixTest, StacksPartsAndGivesRowsBack) {
   KernelContext ctx(2);
   const std::vector<float> a = RandomFloats(5 * 35, 13);

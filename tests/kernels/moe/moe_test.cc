@@ -103,6 +103,25 @@ TEST(ExpertSumTest, ScatterUndoesGather) {
   for (int64_t i = 0; i < rows * dim; ++i) ASSERT_EQ(y[i], 1 + 0.5f * x[i]);
 }
 
+TEST(ExpertSumTest, AddsTheRowsOfATokenInOrder) {
+  const int64_t dim = 700, rows = 96, tokens = 5;
+  std::vector<float> x(rows * dim), expected(tokens * dim), weight(rows);
+  std::vector<int32_t> token(rows);
+  std::mt19937 random(8);
+  std::normal_distribution<float> normal;
+  for (float& v : x) v = normal(random);
+  for (int64_t r = 0; r < rows; ++r) {
+    token[r] = static_cast<int32_t>(random() % tokens), weight[r] = normal(random);
+    for (int64_t i = 0; i < dim; ++i) expected[token[r] * dim + i] += weight[r] * x[r * dim + i];
+  }
+  for (const int threads : {1, 3}) {
+    KernelContext ctx(threads);
+    std::vector<float> y(tokens * dim);
+    ScatterAdd({x.data(), dim, token.data(), weight.data(), y.data(), dim, rows, dim}, ctx);
+    EXPECT_EQ(y, expected);
+  }
+}
+
 TEST(ExpertSumTest, ScalesBySigmoid) {
   std::vector<float> x = {2, 4, 6, 8};
   const std::vector<float> gate = {0, 99, 100, 99};
