@@ -14,7 +14,11 @@ class Avx512Scale {
  public:
   ONEAI_INLINE Avx512Scale(const GemmTask& task, const TileWork& work, int64_t group,
                            const std::byte* group_data)
-      : layout_(task.w->layout()), carry_(work.carry), groups_(layout_.num_groups()) {
+      : layout_(task.w->layout()),
+        carry_(work.carry),
+        groups_(layout_.num_groups()),
+        is_half_(layout_.scale_form == ScaleForm::kFloat16 &&
+                 layout_.offset_form == OffsetForm::kFloat16) {
     const int64_t lane = work.panel % PackedLayout::kBlockPanels;
     const int64_t parameter = work.row * groups_ + group;
     scales_ = group_data + lane * layout_.scale_bytes();
@@ -78,8 +82,14 @@ class Avx512Scale {
   ONEAI_INLINE void AddTile(const __m512i (&sum)[kRows][kPanels]) const {
     Panel panels[kPanels];
     float x_scales[kRows], x_sums[kRows];
+    if (is_half_) {  // the form of our own int4
+      ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
+        panels[p] = {LoadHalves(scales_ + p * 32), LoadHalves(offsets_ + p * 32)};
+      }
+    } else {
 #pragma GCC unroll 1
-    for (int p = 0; p < kPanels; ++p) panels[p] = Locate(p);
+      for (int p = 0; p < kPanels; ++p) panels[p] = Locate(p);
+    }
     ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
       x_scales[r] = x_scales_[r * groups_];
       x_sums[r] = kHasOffsets ? x_scaled_sums_[r * groups_] : 0.0f;
@@ -181,6 +191,7 @@ class Avx512Scale {
   const PackedLayout& layout_;
   float* const carry_;
   const int64_t groups_;
+  const bool is_half_;
   const std::byte *scales_, *offsets_;
   const float *x_scales_, *x_scaled_sums_;
   const int32_t* x_sums_;

@@ -79,8 +79,6 @@ ONEAI_INLINE void ForEachPiece(const GemmTask& task, const TileWork& work, Run r
     group_end += layout.group_size;
     group_data += group_bytes;
     in_group = 0;
-    // Small groups have few lines: each time others come first.
-    piece.ask_lines = (piece.ask_lines >> 4 | piece.ask_lines << 12) & 0xffffu;
   }
 }
 

@@ -33,8 +33,8 @@ struct TileWork {
   // Sums of row `row`, panel `panel`, between chunks; rows are kBlockOutputs apart.
   float* carry;
   int32_t* group_carry;  // integer weights: the same of a group of k that two chunks share
-  // The next line of w to ask for, which moves on from tile to tile. At lines i of every 16 with
-  // bit i set this tile asks for as many as it has panels.
+  // The next line of w to ask for, which moves on from tile to tile. At lines i of a step with bit
+  // i set this tile asks for as many as it has panels.
   const std::byte** ask_at;
   uint32_t ask_lines;
   // Where the task has only a part of its block's panels: from a step's weights to the lines to ask
@@ -269,13 +269,14 @@ class TileLoop {
     }
   }
 
-  // A `tiles`-th of 16 lines, spread evenly. The same for all tiles: a pattern that changed from
-  // tile to tile would be predicted wrongly each time.
-  static uint32_t LinesOf(int64_t tiles) {
-    const int64_t count = (16 + tiles - 1) / tiles;
-    uint32_t lines = 0;
-    for (int64_t i = 0; i < count; ++i) lines |= 1u << (i * 16 / count);
-    return lines;
+  // A `tiles`-th of a step's lines, spread evenly. The same for all tiles and steps: a pattern that
+  // changed would be predicted wrongly each time.
+  uint32_t LinesOf(int64_t tiles) const {
+    const int64_t lines = layout_.tile_bytes() / kLineBytes;
+    const int64_t count = (lines + tiles - 1) / tiles;
+    uint32_t mask = 0;
+    for (int64_t i = 0; i < count; ++i) mask |= 1u << (i * lines / count);
+    return mask;
   }
 
   Runner runner_;

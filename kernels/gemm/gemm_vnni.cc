@@ -48,7 +48,6 @@ struct IntTiles {
       int64_t x_step;
       int64_t k, k_end;
       int64_t next_x;  // to the codes to ask for; 0: none
-      int64_t group;
       bool continues, completes;
       const std::byte** ask_at;  // these four as in TileWork
       uint32_t ask_lines;
@@ -68,6 +67,7 @@ struct IntTiles {
       int64_t group = work.k_begin / group_size;
       int64_t in_group = work.k_begin - group * group_size;
       const std::byte* group_data = task.w->data() + layout.GroupBegin(work.panel, group);
+      if (work.first) Avx512Scale::Begin(work, kRows, kPanels);
       if (work.last) AskForOutputs<kRows, kPanels>(task, work);
       Avx512Scale scale(task, work, group, group_data);
       Piece piece{.w_step = width * layout.tile_bytes(),
@@ -89,13 +89,10 @@ struct IntTiles {
         piece.k_end = std::min(group_end, work.k_end);
         piece.continues = in_group > 0;
         piece.completes = piece.k_end == group_end;
-        piece.group = group++;
         RunPiece<kTileK, kHasOffsets>(piece, scale, work.group_carry);
         in_group = 0;
         group_data += group_bytes;
         scale.Advance(group_bytes);
-        // Small groups have few lines: each time others come first.
-        piece.ask_lines = (piece.ask_lines >> 4 | piece.ask_lines << 12) & 0xffffu;
       }
     }
 
@@ -125,7 +122,7 @@ struct IntTiles {
         ahead.Step(w);
         AddTile<kTileK>(w, x, ahead, sum);
       }
-      if (piece.completes) return scale.AddTile<kHasOffsets>(piece.group, sum);
+      if (piece.completes) return scale.AddTile<kHasOffsets>(sum);
       ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
         ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
           _mm512_store_si512(carry + r * kBlockOutputs + p * 16, sum[r][p]);
