@@ -14,7 +14,11 @@ class Avx512Scale {
  public:
   ONEAI_INLINE Avx512Scale(const GemmTask& task, const TileWork& work, int64_t group,
                            const std::byte* group_data)
-      : layout_(task.w->layout()), carry_(work.carry), groups_(layout_.num_groups()) {
+      : layout_(task.w->layout()),
+        carry_(work.carry),
+        groups_(layout_.num_groups()),
+        is_half_(layout_.scale_form == ScaleForm::kFloat16 &&
+                 layout_.offset_form == OffsetForm::kFloat16) {
     const int64_t lane = work.panel % PackedLayout::kBlockPanels;
     const int64_t parameter = work.row * groups_ + group;
     scales_ = group_data + lane * layout_.scale_bytes();
@@ -72,18 +76,36 @@ class Avx512Scale {
     }
   }
 
-  // Adds scale(sum) to the outputs in work.carry, which the first group starts.
+  // Adds scale(sum) to the outputs in work.carry. What belongs to weights and to rows is gathered
+  // first: addresses that the compiler can count from one register leave the others to the sums.
   template <bool kHasOffsets, int kRows, int kPanels>
-  ONEAI_INLINE void AddTile(int64_t group, const __m512i (&sum)[kRows][kPanels]) const {
-    alignas(64) static constexpr float kZeros[kBlockOutputs] = {};
-    const float* before = group == 0 ? kZeros : carry_;
-    const int64_t before_stride = group == 0 ? 0 : kBlockOutputs;
+  ONEAI_INLINE void AddTile(const __m512i (&sum)[kRows][kPanels]) const {
+    Panel panels[kPanels];
+    float x_scales[kRows], x_sums[kRows];
+    if (is_half_) {  // the form of our own int4
+      ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
+        panels[p] = {LoadHalves(scales_ + p * 32), LoadHalves(offsets_ + p * 32)};
+      }
+    } else {
+#pragma GCC unroll 1
+      for (int p = 0; p < kPanels; ++p) panels[p] = Locate(p);
+    }
+    ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
+      x_scales[r] = x_scales_[r * groups_];
+      x_sums[r] = kHasOffsets ? x_scaled_sums_[r * groups_] : 0.0f;
+    }
+    float* const carry = carry_;
     ONEAI_UNROLL for (int p = 0; p < kPanels; ++p) {
-      const Panel panel = Locate(p);
+      const Panel panel = panels[p];
       ONEAI_UNROLL for (int r = 0; r < kRows; ++r) {
-        _mm512_store_ps(carry_ + r * kBlockOutputs + p * 16,
-                        Scaled<kHasOffsets>(panel, r, sum[r][p],
-                                            _mm512_load_ps(before + r * before_stride + p * 16)));
+        float* const at = carry + r * kBlockOutputs + p * 16;
+        const __m512 scaled =
+            _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r][p]), _mm512_set1_ps(x_scales[r]));
+        __m512 y = _mm512_fmadd_ps(scaled, panel.scales, _mm512_load_ps(at));
+        if constexpr (kHasOffsets) {
+          y = _mm512_fmadd_ps(panel.offsets, _mm512_set1_ps(x_sums[r]), y);
+        }
+        _mm512_store_ps(at, y);
       }
     }
   }
@@ -169,6 +191,7 @@ class Avx512Scale {
   const PackedLayout& layout_;
   float* const carry_;
   const int64_t groups_;
+  const bool is_half_;
   const std::byte *scales_, *offsets_;
   const float *x_scales_, *x_scaled_sums_;
   const int32_t* x_sums_;
