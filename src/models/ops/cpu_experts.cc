@@ -132,14 +132,9 @@ void CpuOps::ApplyToParts(const Tensor& x, const Experts& experts, Linear Expert
   products_.clear();
   const int64_t first = expert_parts_.front().begin;
   for (const kernels::ExpertRows::Expert& part : expert_parts_) {
-    const Linear& matrix = experts[part.expert].*linear;
-    products_.push_back({.x = x.data + (part.begin - first) * x.stride,
-                         .x_stride = x.stride,
-                         .w = &matrix.weight,
-                         .bias = matrix.bias.empty() ? nullptr : matrix.bias.data(),
-                         .y = y.data + (part.begin - first) * y.stride,
-                         .y_stride = y.stride,
-                         .m = part.end - part.begin});
+    const int64_t row = part.begin - first;
+    products_.push_back(ProductOf({x.data + row * x.stride, x.stride}, part.end - part.begin,
+                                  experts[part.expert].*linear, y.data + row * y.stride));
   }
   kernels::GemmAll(products_, context_);
 }

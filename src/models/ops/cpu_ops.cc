@@ -269,8 +269,12 @@ CpuTensor CpuOps::GatedDeltaNet(int layer, const Tensor& x, const DeltaNetWeight
   const Tensor ba = Rows(ba_, num_tokens, w.ba.weight.n());
   {
     const OpTimer timer = Time(OpKind::kQkv);
-    Apply(x, num_tokens, w.qkvz, batch_.adapters, qkvz.data);
-    Apply(x, num_tokens, w.ba, batch_.adapters, ba.data);
+    // Both read x, and the second is too narrow for a loop of its own.
+    const kernels::GemmArgs products[] = {ProductOf(x, num_tokens, w.qkvz, qkvz.data),
+                                          ProductOf(x, num_tokens, w.ba, ba.data)};
+    kernels::GemmAll(products, context_);
+    AddAdapters(x, w.qkvz, batch_.adapters, qkvz.data);
+    AddAdapters(x, w.ba, batch_.adapters, ba.data);
   }
   float* heads = nullptr;
   {
@@ -281,19 +285,27 @@ CpuTensor CpuOps::GatedDeltaNet(int layer, const Tensor& x, const DeltaNetWeight
   return Project({heads, config_.delta_net.value_width()}, w.out);
 }
 
+kernels::GemmArgs CpuOps::ProductOf(const Tensor& x, int64_t num_rows, const Linear& linear,
+                                    float* y) {
+  return {.x = x.data,
+          .x_stride = x.stride,
+          .w = &linear.weight,
+          .bias = linear.bias.empty() ? nullptr : linear.bias.data(),
+          .y = y,
+          .y_stride = linear.weight.n(),
+          .m = num_rows};
+}
+
+void CpuOps::AddAdapters(const Tensor& x, const Linear& linear,
+                         absl::Span<const CpuLora* const> adapters, float* y) {
+  if (!adapters.empty() && linear.site >= 0)
+    lora_.Add(linear.site, x.data, x.stride, adapters, y, linear.weight.n());
+}
+
 void CpuOps::Apply(const Tensor& x, int64_t num_rows, const Linear& linear,
                    absl::Span<const CpuLora* const> adapters, float* y) {
-  const kernels::PackedMatrix& w = linear.weight;
-  kernels::Gemm({.x = x.data,
-                 .x_stride = x.stride,
-                 .w = &w,
-                 .bias = linear.bias.empty() ? nullptr : linear.bias.data(),
-                 .y = y,
-                 .y_stride = w.n(),
-                 .m = num_rows},
-                context_);
-  if (!adapters.empty() && linear.site >= 0)
-    lora_.Add(linear.site, x.data, x.stride, adapters, y, w.n());
+  kernels::Gemm(ProductOf(x, num_rows, linear, y), context_);
+  AddAdapters(x, linear, adapters, y);
 }
 
 }  // namespace oneai::models

@@ -123,6 +123,11 @@ class CpuOps {
   OpTimer Time(OpKind kind) { return OpTimer(profile_, kind, context_.threads()); }
   // At least num_rows x width elements as a tensor.
   static Tensor Rows(std::vector<float>& buffer, int64_t num_rows, int64_t width);
+  // Apply's two parts.
+  static kernels::GemmArgs ProductOf(const Tensor& x, int64_t num_rows, const Linear& linear,
+                                     float* y);
+  void AddAdapters(const Tensor& x, const Linear& linear, absl::Span<const CpuLora* const> adapters,
+                   float* y);
   // y = down(silu(gate(x)) * up(x)) for some rows, in tiles. y's rows lie without gaps.
   void GatedMlpRows(const Tensor& x, int64_t num_rows, const Linear& gate_up, const Linear& down,
                     absl::Span<const CpuLora* const> adapters, const Tensor& y);
