@@ -209,7 +209,8 @@ int PrintAdapters(const CommandContext& context, const Endpoint& endpoint) {
   }
   Table table({"ADAPTER", "MODEL", "CALLED AS"});
   for (const fabric::v1::EndpointAdapter& adapter : endpoint.spec().adapters()) {
-    table.Add({adapter.name(), adapter.model(),
+    const bool is_resolved = !adapter.resolved_model().empty();
+    table.Add({adapter.name(), is_resolved ? adapter.resolved_model() : adapter.model(),
                absl::StrCat(endpoint.spec().name(), ":", adapter.name())});
   }
   std::cout << table.ToString();

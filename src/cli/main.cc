@@ -1,10 +1,12 @@
 // oneai: the command line of the platform. Links no LibTorch; `oneai --help` answers at once.
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <optional>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/config/reader.h"
@@ -76,16 +78,40 @@ int Main(int argc, char** argv) {
   return context.run ? context.run() : kExitUsage;
 }
 
+// Index of the first word that is not an option of every command.
+size_t CommandIndex(const std::vector<std::string>& arguments) {
+  size_t i = 0;
+  while (i < arguments.size() && absl::StartsWith(arguments[i], "-")) {
+    const bool takes_next = arguments[i] == "--dir" || arguments[i] == "--token-file" ||
+                            arguments[i] == "-o" || arguments[i] == "--output";
+    i += takes_next ? 2 : 1;
+  }
+  return std::min(i, arguments.size());
+}
+
+// The simulator and the commands on files of models read their own arguments; of ours the output's
+// form means something to them.
+std::optional<int> RunOtherProgram(const std::vector<std::string>& arguments) {
+  const size_t at = CommandIndex(arguments);
+  const auto command = arguments.begin() + static_cast<ptrdiff_t>(at);
+  const size_t num_words = arguments.size() - at;
+  if (num_words > 0 && command[0] == "sim") return RunSimulator({command + 1, arguments.end()});
+  if (num_words < 2 || command[0] != "model" || !IsModelFilesCommand(command[1]))
+    return std::nullopt;
+  std::vector<std::string> words(command + 1, arguments.end());
+  const auto wants_json = [](const std::string& word) {
+    return word == "json" || word == "-ojson" || word == "--output=json";
+  };
+  if (std::any_of(arguments.begin(), command, wants_json)) words.push_back("--json");
+  return RunModelTool(std::move(words));
+}
+
 }  // namespace
 }  // namespace oneai::cli
 
 int main(int argc, char** argv) {
-  // The simulator reads its own arguments.
-  if (argc > 1 && std::string(argv[1]) == "sim")
-    return oneai::cli::RunSimulator({argv + 2, argv + argc});
-  // So do the commands on files of models.
-  if (argc > 2 && std::string(argv[1]) == "model" && oneai::cli::IsModelFilesCommand(argv[2]))
-    return oneai::cli::RunModelTool({argv + 2, argv + argc});
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (const std::optional<int> status = oneai::cli::RunOtherProgram(arguments)) return *status;
   std::signal(SIGPIPE, SIG_IGN);  // `oneai job logs | head` ends by a failed write
   return oneai::cli::Main(argc, argv);
 }

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log/log.h"
 #include "base/status.h"
+#include "model_platform/registry/version_files.h"
 #include "model_platform/settings/settings.h"
 #include "oneai/fabric/v1/job.pb.h"
 
@@ -122,10 +123,17 @@ fabric::ControllerHooks MakeHooks(gov::DataGovernance* governance,
       Log::Error("the audit log cannot be written", {{"action", entry.action}, {"error", written}});
   };
   hooks.resolve_model = [registry](
-                            const std::string& reference,
+                            const std::string& reference, fabric::ModelUse use,
                             const Identity& identity) -> absl::StatusOr<fabric::ResolvedModel> {
     ASSIGN_OR_RETURN(const registry::v1::ModelVersion model,
                      ViewModel(*registry, reference, identity));
+    const bool is_adapter = model.architecture() == platform::kAdapterArchitecture;
+    if (is_adapter != (use == fabric::ModelUse::kAdapter)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(model.name(), "@", model.version(),
+                       is_adapter ? " is a LoRA adapter; name a model, and this one as an adapter"
+                                  : " is a model, not a LoRA adapter"));
+    }
     return fabric::ResolvedModel{absl::StrCat(model.name(), "@", model.version()), model.path()};
   };
   return hooks;

@@ -39,6 +39,13 @@ export function processesOf(dir) {
   return found;
 }
 
+// Kills the process of a task with signal 9, not its shim.
+export function killRank(dir, job, rank) {
+  const found = processesOf(dir).find((process) => process.role === "rank" && process.name.startsWith(`${job}.${rank}.`));
+  if (!found) throw new Error(`rank ${rank} of ${job} has no process`);
+  process.kill(found.pid, "SIGKILL");
+}
+
 // mulberry32: numbers in [0, 1) that one seed fixes.
 export function seededRandom(seed) {
   let state = seed >>> 0;

@@ -4,9 +4,10 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 import grpc from "@grpc/grpc-js";
-import { loadSync } from "@grpc/proto-loader";
 import { chromium } from "playwright-core";
+import { bearer, collect, inferenceClient, openaiClient, ownCredentials } from "./clients.mjs";
 import { Fabric, eventually, sourceFile } from "./fabric.mjs";
+import { killRank } from "./processes.mjs";
 
 const fabric = new Fabric(27400);
 let trainJob = "";
@@ -56,7 +57,7 @@ test("a gang of two ranks trains, survives kill -9 of an agent and a rank, and r
     return now.last_checkpoint && /checkpoint-[2-5]0/.test(now.last_checkpoint) ? now : undefined;
   }, 120);
   process.kill(fabric.component(job.tasks[1].node).pid, "SIGKILL");
-  await killRank(trainJob, 1);
+  killRank(fabric.dir, trainJob, 1);
   await fabric.cli("job", "wait", trainJob, "--timeout", "200");
   const ended = await fabric.json("job", "get", trainJob);
   assert.ok(ended.attempt >= 2, "the gang was placed again");
@@ -82,11 +83,7 @@ test("two replicas are deployed", { timeout: 120_000 }, async () => {
   key = await fabric.cli("token", "create", "shop", "--service", "--unit", "retail", "--role", "inference@retail");
 });
 
-async function openai(apiKey = key) {
-  const { default: OpenAI } = await import("openai");
-  const { Agent, fetch } = await import("./trusting-fetch.mjs");
-  return new OpenAI({ baseURL: `${fabric.client.gateway_http}/v1`, apiKey, maxRetries: 0, fetch: fetch(new Agent(fabric.ca)) });
-}
+const openai = (apiKey = key) => openaiClient(fabric, apiKey);
 
 test("npm's openai client works unchanged", { timeout: 60_000 }, async () => {
   const client = await openai();
@@ -187,29 +184,8 @@ test("the openai client sees exact errors", { timeout: 60_000 }, async () => {
   assert.equal((await client.completions.create(ask)).choices.length, 1);
 });
 
-function inferenceClient(credentials) {
-  const definition = loadSync("oneai/inference/v1/inference.proto", { includeDirs: [sourceFile("proto")], keepCase: true, longs: String, enums: String });
-  const Service = grpc.loadPackageDefinition(definition).oneai.inference.v1.InferenceService;
-  return new Service(fabric.client.gateway_grpc, credentials);
-}
-
-function collect(call) {
-  return new Promise((resolve, reject) => {
-    const chunks = [];
-    call.on("data", (chunk) => chunks.push(chunk));
-    call.on("error", reject);
-    call.on("end", () => resolve(chunks));
-  });
-}
-
 test("grpc-js streams over mutual TLS; deadlines and wrong credentials are exact", { timeout: 60_000 }, async () => {
-  const mtls = grpc.credentials.createSsl(fabric.ca, readFileSync(fabric.client.private_key), readFileSync(fabric.client.certificate));
-  const client = inferenceClient(mtls);
-  const bearer = (token) => {
-    const metadata = new grpc.Metadata();
-    metadata.set("authorization", `Bearer ${token}`);
-    return metadata;
-  };
+  const client = inferenceClient(fabric, ownCredentials(fabric));
   const request = { model: "shakespeare", text: "ROMEO:", sampling: { max_tokens: 24, temperature: 0.8, seed: "11" } };
   // Pieces that nobody has read yet are merged, so that a small model may be done before the first is sent.
   const chunks = await eventually("an answer in several pieces", async () => {
@@ -225,7 +201,7 @@ test("grpc-js streams over mutual TLS; deadlines and wrong credentials are exact
   await assert.rejects(collect(client.CompleteStream(request, bearer("wrong"), { deadline: Date.now() + 5000 })), { code: grpc.status.UNAUTHENTICATED });
   await assert.rejects(collect(client.CompleteStream({ ...request, model: "nobody" }, bearer(key), { deadline: Date.now() + 5000 })), { code: grpc.status.NOT_FOUND });
   await assert.rejects(collect(client.CompleteStream(request, bearer(key), { deadline: Date.now() + 1 })), { code: grpc.status.DEADLINE_EXCEEDED });
-  const stranger = inferenceClient(grpc.credentials.createSsl(fabric.ca));
+  const stranger = inferenceClient(fabric, grpc.credentials.createSsl(fabric.ca));
   await assert.rejects(collect(stranger.CompleteStream(request, bearer(key), { deadline: Date.now() + 3000 })), "no client certificate, no call");
   client.close();
   stranger.close();
@@ -314,7 +290,7 @@ test("kill -9 of the controller loses nothing, and serving goes on meanwhile", {
 test("kill -9 of the gateway and of a replica is repaired", { timeout: 60_000 }, async () => {
   process.kill(fabric.component("gateway").pid, "SIGKILL");
   const endpoint = await fabric.json("endpoint", "get", "shakespeare");
-  await killRank(endpoint.job_id, 0);
+  killRank(fabric.dir, endpoint.job_id, 0);
   await eventually("the replica started again and ready", async () => {
     const tasks = (await fabric.json("job", "get", endpoint.job_id)).tasks;
     return tasks[0].restarts >= 1 && tasks.every((task) => task.ready);
@@ -322,19 +298,3 @@ test("kill -9 of the gateway and of a replica is repaired", { timeout: 60_000 },
   await eventually("an answer", async () =>
     (await (await openai()).completions.create({ model: "shakespeare", prompt: "x", max_tokens: 2 })).choices.length === 1);
 });
-
-// Kills the process of a task (not its shim), found by the shim's command line.
-async function killRank(job, rank) {
-  const { readdirSync } = await import("node:fs");
-  const shim = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).find((pid) => {
-    try {
-      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-      return command.includes("oneai-shim") && command.includes(`${job}.${rank}.`);
-    } catch {
-      return false;
-    }
-  });
-  assert.ok(shim, `a shim of ${job}/${rank}`);
-  const children = readFileSync(`/proc/${shim}/task/${shim}/children`, "utf8").trim().split(" ");
-  process.kill(Number(children[0]), "SIGKILL");
-}

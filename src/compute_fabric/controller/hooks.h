@@ -59,13 +59,15 @@ struct AuditEntry {
 using AuditSink = std::function<void(const AuditEntry& entry)>;
 
 // A model reference made exact. NotFound: no such model or version. PermissionDenied: a model of a
-// unit whose models `identity` may not view.
+// unit whose models `identity` may not view. InvalidArgument: an adapter where a model is wanted,
+// or a model where an adapter is.
+enum class ModelUse { kModel, kAdapter };
 struct ResolvedModel {
   std::string name_at_version;  // "retail/shakespeare@2"
   std::string dir;              // absolute, seen by all nodes
 };
-using ResolveModel = std::function<absl::StatusOr<ResolvedModel>(const std::string& reference,
-                                                                 const Identity& identity)>;
+using ResolveModel = std::function<absl::StatusOr<ResolvedModel>(
+    const std::string& reference, ModelUse use, const Identity& identity)>;
 
 struct ControllerHooks {
   AdmissionCheck admission;          // empty: everything is admitted

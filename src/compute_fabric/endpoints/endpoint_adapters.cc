@@ -106,10 +106,13 @@ absl::StatusOr<v1::Endpoint> EndpointRequests::ChangeAdaptersChecked(
         "endpoint ", request.endpoint(), " has no replicas that could take other adapters"));
   }
   RETURN_IF_ERROR(CheckAgainst(before.spec(), request));
+  v1::ChangeAdaptersRequest resolved = request;
   std::vector<AdapterFolder> added;
-  for (const v1::EndpointAdapter& adapter : request.add()) {
-    const absl::StatusOr<ResolvedModel> found = hooks_->resolve_model(adapter.model(), caller);
+  for (v1::EndpointAdapter& adapter : *resolved.mutable_add()) {
+    const absl::StatusOr<ResolvedModel> found =
+        hooks_->resolve_model(adapter.model(), ModelUse::kAdapter, caller);
     if (!found.ok()) return Annotate(found.status(), absl::StrCat("adapter ", adapter.name()));
+    adapter.set_resolved_model(found->name_at_version);
     added.push_back({adapter.name(), found->dir});
   }
   std::vector<std::string> tried;
@@ -125,7 +128,7 @@ absl::StatusOr<v1::Endpoint> EndpointRequests::ChangeAdaptersChecked(
     RETURN_IF_ERROR(rollout_->Try(request.endpoint(), adapter));
     tried.push_back(adapter.name);
   }
-  absl::StatusOr<v1::Endpoint> changed = WriteAdapters(request, before, added);
+  absl::StatusOr<v1::Endpoint> changed = WriteAdapters(resolved, before, added);
   written = changed.ok();
   return changed;
 }

@@ -58,10 +58,13 @@ absl::StatusOr<v1::Endpoint> EndpointRequests::Deploy(const v1::DeployEndpointRe
 
 absl::StatusOr<v1::Endpoint> EndpointRequests::DeployChecked(
     const v1::DeployEndpointRequest& request, const Identity& caller) {
-  const v1::EndpointSpec& spec = request.spec();
   if (!hooks_->resolve_model)
     return absl::FailedPreconditionError("this controller has no model registry");
+  v1::EndpointSpec spec = request.spec();
   ASSIGN_OR_RETURN(const ServedModels models, Resolve(spec, caller));
+  // Part of the spec, so that a newer version of an adapter is a change of it.
+  for (int i = 0; i < spec.adapters_size(); ++i)
+    spec.mutable_adapters(i)->set_resolved_model(models.adapters[i].second.name_at_version);
   const Record<v1::Endpoint> before = state_->endpoints().Find(spec.name());
   int num_before = 0;
   if (before.value != nullptr) {
@@ -103,14 +106,16 @@ absl::StatusOr<v1::Endpoint> EndpointRequests::DeployChecked(
 absl::StatusOr<ServedModels> EndpointRequests::Resolve(const v1::EndpointSpec& spec,
                                                        const Identity& caller) const {
   ServedModels models;
-  ASSIGN_OR_RETURN(models.model, hooks_->resolve_model(spec.model(), caller));
+  ASSIGN_OR_RETURN(models.model, hooks_->resolve_model(spec.model(), ModelUse::kModel, caller));
   if (!spec.draft_model().empty()) {
-    absl::StatusOr<ResolvedModel> draft = hooks_->resolve_model(spec.draft_model(), caller);
+    absl::StatusOr<ResolvedModel> draft =
+        hooks_->resolve_model(spec.draft_model(), ModelUse::kModel, caller);
     if (!draft.ok()) return Annotate(draft.status(), "draft_model");
     models.draft = *std::move(draft);
   }
   for (const v1::EndpointAdapter& adapter : spec.adapters()) {
-    absl::StatusOr<ResolvedModel> found = hooks_->resolve_model(adapter.model(), caller);
+    absl::StatusOr<ResolvedModel> found =
+        hooks_->resolve_model(adapter.model(), ModelUse::kAdapter, caller);
     if (!found.ok()) return Annotate(found.status(), absl::StrCat("adapters, ", adapter.name()));
     models.adapters.emplace_back(adapter.name(), *std::move(found));
   }

@@ -8,6 +8,7 @@
 #include <functional>
 #include <numeric>
 
+#include "absl/strings/str_replace.h"
 #include "base/files/files.h"
 #include "base/status.h"
 #include "model_platform/train/checkpoint_folder.h"
@@ -109,7 +110,7 @@ absl::Status CheckAdapter(const fs::path& folder, StagedModel& staged) {
                    models::Checkpoint::OpenFile(folder / "adapter_model.safetensors"));
   for (const models::TensorView& tensor : tensors.tensors())
     staged.num_parameters += tensor.num_elements();
-  staged.architecture = "LoraAdapter";
+  staged.architecture = kAdapterArchitecture;
   return absl::OkStatus();
 }
 
@@ -174,8 +175,10 @@ absl::StatusOr<StagedModel> StageModel(const fs::path& source, const fs::path& s
     const bool is_ours = absl::IsResourceExhausted(status) || absl::IsUnavailable(status) ||
                          absl::IsInternal(status);
     if (is_ours) return status;
+    // The stage is gone when the caller reads this.
     return absl::InvalidArgumentError(
-        absl::StrCat("this is not a model that loads: ", status.message()));
+        absl::StrCat("this is not a model that loads: ",
+                     absl::StrReplaceAll(status.message(), {{stage.string(), source.string()}})));
   }
   RETURN_IF_ERROR(SyncDirectory(stage));
   staged.sha256 = ContentSha256(staged.files);

@@ -19,12 +19,15 @@ namespace oneai::platform {
 absl::StatusOr<std::filesystem::path> ResolveSource(const std::filesystem::path& root,
                                                     absl::string_view source);
 
+// In place of an architecture in the record of a PEFT LoRA adapter.
+inline constexpr char kAdapterArchitecture[] = "LoraAdapter";
+
 // What a staged folder holds.
 struct StagedModel {
   std::vector<registry::v1::FileEntry> files;  // by path
   std::string sha256;                          // identity of the content, see ContentSha256
   int64_t num_parameters = 0;
-  std::string architecture;  // "Qwen3ForCausalLM"; "LoraAdapter"
+  std::string architecture;  // "Qwen3ForCausalLM"; kAdapterArchitecture
 };
 
 // Brings the model files of `source` into the empty folder `stage`, by hard link where the file
@@ -32,8 +35,8 @@ struct StagedModel {
 // otherwise, makes them durable and checks that they form a model that loads: config.json, weights
 // whose names, shapes and dtypes are the config's (plain, FP8, GPTQ, AWQ or one GGUF file), a
 // tokenizer that fits the vocabulary; or a PEFT LoRA adapter. The trainer's own state stays behind.
-// InvalidArgument names the file that is missing, malformed, altered since its manifest was
-// written, or not a regular file. ResourceExhausted: disk full.
+// InvalidArgument names the file of `source` that is missing, malformed, altered since its manifest
+// was written, or not a regular file. ResourceExhausted: disk full.
 absl::StatusOr<StagedModel> StageModel(const std::filesystem::path& source,
                                        const std::filesystem::path& stage);
 

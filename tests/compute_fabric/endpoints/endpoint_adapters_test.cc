@@ -46,10 +46,13 @@ class EndpointAdaptersTest : public testing::FakeFabric {
   void SetUp() override {
     hooks_.kinds = {{"serve", nullptr, {"oneai-serve"}}};
     hooks_.audit = [this](const AuditEntry& entry) { audit_.push_back(entry); };
-    hooks_.resolve_model = [](const std::string& reference,
-                              const Identity&) -> absl::StatusOr<ResolvedModel> {
+    hooks_.resolve_model = [this](const std::string& reference, ModelUse use,
+                                  const Identity&) -> absl::StatusOr<ResolvedModel> {
       if (reference == "retail/none") return absl::NotFoundError("no model retail/none");
-      return ResolvedModel{reference + "@1", "/registry/" + reference};
+      if ((reference == "retail/chat") != (use == ModelUse::kModel))
+        return absl::InvalidArgumentError(reference + " is something else");
+      const int version = reference == "retail/chat" ? 1 : adapter_version_;
+      return ResolvedModel{absl::StrCat(reference, "@", version), "/registry/" + reference};
     };
     StartController();
     AddNode("node-a", 2000);
@@ -96,12 +99,37 @@ class EndpointAdaptersTest : public testing::FakeFabric {
     for (const auto& [address, loaded] : replicas_.loaded) EXPECT_EQ(loaded, adapters) << address;
   }
 
+  int adapter_version_ = 1;
   FakeReplicas replicas_;
   std::vector<AuditEntry> audit_;
   std::unique_ptr<AdapterRollout> rollout_;
   std::unique_ptr<EndpointRequests> endpoints_;
   const Identity deployer_ = testing::Engineer("dan", auth::v1::DEPLOYER);
 };
+
+TEST_F(EndpointAdaptersTest, AreKeptAtTheVersionThatTheyWereAddedIn) {
+  Serve();
+  const std::string job = Now().job_id();
+  ASSERT_OK(Change({{"law", "retail/law"}}));
+  EXPECT_EQ(Now().spec().adapters(0).model(), "retail/law");
+  EXPECT_EQ(Now().spec().adapters(0).resolved_model(), "retail/law@1");
+  // The same command again changes nothing; once there is a newer version, it means that one.
+  v1::DeployEndpointRequest request;
+  *request.mutable_spec() = Now().spec();
+  request.mutable_spec()->mutable_adapters(0)->clear_resolved_model();
+  ASSERT_OK(endpoints_->Deploy(request, deployer_).status());
+  EXPECT_EQ(Now().job_id(), job);
+  adapter_version_ = 2;
+  ASSERT_OK(endpoints_->Deploy(request, deployer_).status());
+  EXPECT_NE(Now().job_id(), job);
+  EXPECT_EQ(Now().spec().adapters(0).resolved_model(), "retail/law@2");
+}
+
+TEST_F(EndpointAdaptersTest, AModelIsNoAdapter) {
+  Serve();
+  EXPECT_THAT(Change({{"law", "retail/chat"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("something else")));
+}
 
 TEST_F(EndpointAdaptersTest, ComeToEveryReplicaWithoutARestart) {
   Serve();

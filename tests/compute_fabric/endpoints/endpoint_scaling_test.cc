@@ -19,7 +19,7 @@ class EndpointScalingTest : public testing::FakeFabric {
  protected:
   void SetUp() override {
     hooks_.kinds = {{"serve", nullptr, {"oneai-serve"}}};
-    hooks_.resolve_model = [](const std::string& reference,
+    hooks_.resolve_model = [](const std::string& reference, ModelUse,
                               const Identity&) -> absl::StatusOr<ResolvedModel> {
       return ResolvedModel{reference + "@1", "/registry/" + reference};
     };

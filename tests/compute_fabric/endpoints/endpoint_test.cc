@@ -14,7 +14,7 @@ class EndpointTest : public testing::FakeFabric {
  protected:
   void SetUp() override {
     hooks_.kinds = {{"serve", nullptr, {"oneai-serve"}}};
-    hooks_.resolve_model = [this](const std::string& reference,
+    hooks_.resolve_model = [this](const std::string& reference, ModelUse,
                                   const Identity&) -> absl::StatusOr<ResolvedModel> {
       if (reference == "retail/none") return absl::NotFoundError("no model retail/none");
       return ResolvedModel{absl::StrCat(reference, "@", version_),
