@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "models/tokenizer/unicode_text.h"
@@ -21,6 +22,7 @@ constexpr int64_t kUnbounded = Expr::kUnbounded;
 constexpr int64_t kCountMax = 1'000'000'000;
 constexpr int64_t kMultipleMax = 1000;
 constexpr int kDecimalsMax = 9;
+constexpr char kContradiction[] = "oneai.schema.contradiction";
 // Beyond it integers are no longer exact in float64, which validators compute in.
 constexpr int64_t kExactIntegerMax = 999'999'999'999'999;
 
@@ -58,6 +60,16 @@ int DecimalsOf(double multiple) {
 
 absl::Status SchemaError(const std::string& path, absl::string_view message) {
   return absl::InvalidArgumentError(absl::StrCat(path, ": ", message));
+}
+
+absl::Status Contradiction(const std::string& path, absl::string_view message) {
+  absl::Status status = SchemaError(path, message);
+  status.SetPayload(kContradiction, absl::Cord());
+  return status;
+}
+
+bool IsContradiction(const absl::Status& status) {
+  return status.GetPayload(kContradiction).has_value();
 }
 
 absl::StatusOr<int64_t> SchemaCount(const OrderedJson& s, const char* key, int64_t fallback,

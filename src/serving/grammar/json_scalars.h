@@ -19,6 +19,9 @@ namespace oneai::serving {
 
 // InvalidArgument "<path>: <message>".
 absl::Status SchemaError(const std::string& path, absl::string_view message);
+// The same where the schema is understood and allows nothing: of alternatives, others may be left.
+absl::Status Contradiction(const std::string& path, absl::string_view message);
+bool IsContradiction(const absl::Status& status);
 
 // A count such as minItems; `fallback` when it is not there. 3.0 is an integer to JSON Schema.
 absl::StatusOr<int64_t> SchemaCount(const models::OrderedJson& schema, const char* key,

@@ -19,6 +19,7 @@
 #include "models/json/json_reader.h"
 #include "serving/grammar/json_keywords.h"
 #include "serving/grammar/json_schema_compiler.h"
+#include "serving/grammar/json_schema_disjoint.h"
 #include "serving/grammar/json_schema_merge.h"
 #include "serving/grammar/json_schema_rewrite.h"
 #include "serving/grammar/json_text.h"
@@ -108,14 +109,11 @@ absl::StatusOr<ExprId> SchemaCompiler::Applied(const OrderedJson& s, const std::
                      Merge(OrderedJson{{"$ref", s["$ref"]}}, without, path));
     return Schema(merged, path, nesting + 1);
   }
-  if (s.contains("anyOf") && s.contains("oneOf")) {
-    OrderedJson all = s;
-    all.erase("oneOf");
-    all["allOf"] = OrderedJson::array({OrderedJson{{"anyOf", s["oneOf"]}}});
-    return Schema(all, path, nesting + 1);
+  if (s.contains("anyOf")) {
+    if (s.contains("oneOf")) rest["oneOf"] = s["oneOf"];
+    return AnyOf(s["anyOf"], rest, path + "/anyOf", nesting);
   }
-  if (s.contains("anyOf")) return AnyOf(s["anyOf"], rest, path + "/anyOf", nesting);
-  if (s.contains("oneOf")) return AnyOf(s["oneOf"], rest, path + "/oneOf", nesting);
+  if (s.contains("oneOf")) return OneOf(s["oneOf"], rest, path + "/oneOf", nesting);
   if (s.contains("enum") || s.contains("const")) return Values(rest, path);
   return Typed(rest, path, nesting);
 }
@@ -144,22 +142,93 @@ absl::StatusOr<ExprId> SchemaCompiler::AllOf(const OrderedJson& s, const std::st
   return Schema(merged, path, nesting + 1);
 }
 
+absl::StatusOr<std::vector<OrderedJson>> SchemaCompiler::Branches(const OrderedJson& branches,
+                                                                  const OrderedJson& rest,
+                                                                  const std::string& path) {
+  if (!branches.is_array() || branches.empty()) return Error(path, "expected a list of schemas");
+  std::vector<OrderedJson> parts;
+  for (size_t i = 0; i < branches.size(); ++i) {
+    if (rest.empty()) {
+      parts.push_back(branches[i]);
+      continue;
+    }
+    absl::StatusOr<OrderedJson> merged =
+        Merge(rest, AsPart(branches[i]), absl::StrCat(path, "/", i));
+    if (!merged.ok() && !IsContradiction(merged.status())) return merged.status();
+    parts.push_back(merged.ok() ? *std::move(merged) : OrderedJson(nullptr));
+  }
+  return parts;
+}
+
 absl::StatusOr<ExprId> SchemaCompiler::AnyOf(const OrderedJson& branches, const OrderedJson& rest,
                                              const std::string& path, int nesting) {
-  if (!branches.is_array() || branches.empty()) return Error(path, "expected a list of schemas");
+  ASSIGN_OR_RETURN(const std::vector<OrderedJson> parts, Branches(branches, rest, path));
   std::vector<ExprId> ways;
-  for (size_t i = 0; i < branches.size(); ++i) {
-    const std::string at = absl::StrCat(path, "/", i);
-    if (rest.empty()) {
-      ASSIGN_OR_RETURN(const ExprId way, Schema(branches[i], at, nesting + 1));
-      ways.push_back(way);
-    } else {
-      ASSIGN_OR_RETURN(const OrderedJson merged, Merge(rest, AsPart(branches[i]), at));
-      ASSIGN_OR_RETURN(const ExprId way, Schema(merged, at, nesting + 1));
-      ways.push_back(way);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (parts[i].is_null() && !rest.empty()) continue;
+    const absl::StatusOr<ExprId> way =
+        Schema(rest.empty() ? branches[i] : parts[i], absl::StrCat(path, "/", i), nesting + 1);
+    if (way.ok()) {
+      ways.push_back(*way);
+    } else if (!IsContradiction(way.status())) {
+      return way.status();
     }
   }
+  if (ways.empty()) return Contradiction(path, "every branch contradicts itself or what is beside");
   return pool().Alternate(std::move(ways));
+}
+
+absl::StatusOr<ExprId> SchemaCompiler::OneOf(const OrderedJson& branches, const OrderedJson& rest,
+                                             const std::string& path, int nesting) {
+  ASSIGN_OR_RETURN(const std::vector<OrderedJson> parts, Branches(branches, rest, path));
+  std::vector<ExprId> ways;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (parts[i].is_null() && !rest.empty()) continue;
+    const std::string at = absl::StrCat(path, "/", i);
+    const absl::StatusOr<OrderedJson> left = Without(parts, i, at);
+    if (IsContradiction(left.status())) continue;
+    ASSIGN_OR_RETURN(const OrderedJson exclusive, left);
+    const bool is_whole = exclusive == parts[i];
+    const absl::StatusOr<ExprId> way =
+        Schema(is_whole && rest.empty() ? branches[i] : exclusive, at, nesting + 1);
+    if (way.ok()) {
+      ways.push_back(*way);
+      continue;
+    }
+    if (IsContradiction(way.status())) continue;
+    if (is_whole) return way.status();
+    return Error(at, absl::StrCat("a text may be valid for another branch of this oneOf, too, and "
+                                  "what both allow cannot be left out (",
+                                  way.status().message(),
+                                  "); make the branches exclude each other, for example by a "
+                                  "constant in a required property, or write anyOf"));
+  }
+  if (ways.empty()) return Contradiction(path, "no branch allows what the others do not");
+  return pool().Alternate(std::move(ways));
+}
+
+absl::StatusOr<OrderedJson> SchemaCompiler::Without(const std::vector<OrderedJson>& parts,
+                                                    size_t branch, const std::string& path) {
+  OrderedJson others = OrderedJson::array();
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (i == branch || parts[i].is_null()) continue;
+    const auto find = [&](absl::string_view ref) { return Find(ref, path); };
+    if (AreDisjoint(parts[branch], parts[i], find, disjoint_steps_left_)) continue;
+    num_merged_ += CountValues(parts[i]);
+    if (num_merged_ > kMergedValuesMax)
+      return Error(path, "the branches of this oneOf overlap too much to be told apart");
+    OrderedJson other = parts[i];
+    // Nothing of another type is left, and types are the hardest to negate.
+    if (other.is_object() && other.contains("type") && HasOnlyTypes(parts[branch], other["type"]))
+      other.erase("type");
+    if (other.is_object() && other.empty())
+      return Contradiction(path, "another branch allows all of it");
+    others.push_back(std::move(other));
+  }
+  if (others.empty()) return parts[branch];
+  OrderedJson excluded = others.size() == 1 ? others[0] : OrderedJson{{"anyOf", others}};
+  return OrderedJson{
+      {"allOf", OrderedJson::array({parts[branch], OrderedJson{{"not", std::move(excluded)}}})}};
 }
 
 // The schema at "#/..." of this document.
@@ -235,7 +304,7 @@ absl::StatusOr<ExprId> SchemaCompiler::Values(const OrderedJson& s, const std::s
     ASSIGN_OR_RETURN(const bool is_left, scalars_.Fits(value, s, path));
     if (is_left) ways.push_back(json_.Literal(value));
   }
-  if (ways.empty()) return Error(path, "enum or const allows no value of the type");
+  if (ways.empty()) return Contradiction(path, "enum or const allows no value of the type");
   return pool().Alternate(std::move(ways));
 }
 

@@ -58,8 +58,22 @@ class SchemaCompiler {
 
   absl::StatusOr<ExprId> AllOf(const OrderedJson& s, const std::string& path, int nesting);
 
+  // Branches that contradict themselves or `rest` are left out; an error when none remains.
   absl::StatusOr<ExprId> AnyOf(const OrderedJson& branches, const OrderedJson& rest,
                                const std::string& path, int nesting);
+
+  // As AnyOf, less what two branches allow.
+  absl::StatusOr<ExprId> OneOf(const OrderedJson& branches, const OrderedJson& rest,
+                               const std::string& path, int nesting);
+
+  // What each branch says together with `rest`; null where they contradict each other.
+  absl::StatusOr<std::vector<OrderedJson>> Branches(const OrderedJson& branches,
+                                                    const OrderedJson& rest,
+                                                    const std::string& path);
+
+  // Sets of values that other branches of a oneOf allow, too, taken out of one of them.
+  absl::StatusOr<OrderedJson> Without(const std::vector<OrderedJson>& parts, size_t branch,
+                                      const std::string& path);
 
   // The schema at "#/..." of this document.
   absl::StatusOr<const OrderedJson*> Find(absl::string_view ref, const std::string& path);
@@ -129,6 +143,7 @@ class SchemaCompiler {
   std::map<const OrderedJson*, RuleId> refs_;
   std::vector<PendingRef> pending_refs_;
   int64_t num_merged_ = 0;
+  int64_t disjoint_steps_left_ = 1'000'000;
 };
 
 }  // namespace oneai::serving

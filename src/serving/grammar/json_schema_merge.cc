@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "serving/grammar/json_scalars.h"
 
 namespace oneai::serving {
 namespace {
@@ -65,6 +66,7 @@ class Merger {
   absl::Status MergeKeyword(const std::string& key, const OrderedJson& value,
                             const std::string& path, int nesting_left, OrderedJson& out) {
     if (key == "type") return MergeType(value, path, out);
+    if (key == "const") return Contradiction(path, "two different constants apply here");
     if (key == "required" && out.is_array() && value.is_array()) {
       for (const OrderedJson& name : value) {
         if (std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
@@ -196,7 +198,7 @@ class Merger {
           both.push_back("integer");
       }
     }
-    if (both.empty()) return Error(path, "the types that apply here exclude each other");
+    if (both.empty()) return Contradiction(path, "the types that apply here exclude each other");
     out = std::move(both);
     return absl::OkStatus();
   }

@@ -69,6 +69,25 @@ const std::vector<SchemaCase>& Cases() {
        R"({"properties":{"t":{"const":"b"}}}]})",
        {R"({"t":"a","v":1})", R"({"t":"b"})"},
        {R"({"t":"a"})", R"({"t":"c"})", R"({"t":"b","v":1})"}},
+      // One of these only: what two branches allow is left out.
+      {R"({"oneOf":[{"type":"integer","minimum":3},{"type":"integer","maximum":5}]})",
+       {"2", "6"},
+       {"3", "4", "5"}},
+      {R"({"oneOf":[{"enum":["a","b"]},{"enum":["b","c"]}]})",
+       {R"("a")", R"("c")"},
+       {R"("b")"}},
+      {R"({"oneOf":[{"type":"integer"},{"const":3},{"type":"null"}]})",
+       {"1", "null"},
+       {"3", R"("a")"}},
+      // Branches that contradict what is beside them are left out.
+      {R"({"type":"string","anyOf":[{"type":"integer"},{"const":"a"}]})", {R"("a")"}, {"1"}},
+      {R"({"const":"a","oneOf":[{"const":"b"},{"enum":["a","c"]}]})",
+       {R"("a")"},
+       {R"("b")", R"("c")"}},
+      {R"({"anyOf":[{"type":"integer"},{"type":"string"}],"oneOf":[{"type":"null"},)"
+       R"({"type":"integer"}]})",
+       {"1"},
+       {"null", R"("a")"}},
       {R"({"allOf":[{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]},)"
        R"({"properties":{"b":{"type":"integer","minimum":3}},"required":["b"]}]})",
        {R"({"a":1,"b":3})"},
