@@ -65,22 +65,6 @@ NodeRoom RoomOf(const NodeState& node) {
   return room;
 }
 
-TaskRelease ReleaseOf(const NodeSpec& node, const TaskShape& shape, const TaskPlacement& task) {
-  TaskRelease release{.cpu_milli = shape.cpu_milli,
-                      .memory_bytes = shape.memory_bytes,
-                      .num_ports = static_cast<int32_t>(task.ports.size())};
-  for (const DeviceGrant& grant : task.grants) {
-    for (size_t i = 0; i < node.devices.size(); ++i) {
-      if (node.devices[i].id != grant.id) continue;
-      const bool whole = grant.milli >= kWholeDevice;
-      release.devices.push_back({static_cast<int32_t>(i), grant.milli,
-                                 whole ? node.devices[i].memory_bytes : grant.memory_bytes});
-      break;
-    }
-  }
-  return release;
-}
-
 void GiveBack(NodeRoom& room, const TaskRelease& release) {
   room.cpu_milli += release.cpu_milli;
   room.memory_bytes += release.memory_bytes;

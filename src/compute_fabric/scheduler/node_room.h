@@ -8,6 +8,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "compute_fabric/scheduler/cluster/cluster_state.h"
+#include "compute_fabric/scheduler/cluster/task_releases.h"
 #include "compute_fabric/scheduler/job.h"
 
 namespace oneai::fabric {
@@ -21,21 +22,6 @@ struct NodeRoom {
 
 NodeRoom RoomOf(const NodeState& node);
 
-// What a task gives back when it ends.
-struct TaskRelease {
-  int64_t cpu_milli = 0;
-  int64_t memory_bytes = 0;
-  int32_t num_ports = 0;
-  struct Device {
-    int32_t index = 0;  // in NodeSpec::devices
-    int32_t milli = 0;
-    int64_t memory_bytes = 0;
-  };
-  absl::InlinedVector<Device, 2> devices;
-};
-
-// Devices that the node does not have are left out.
-TaskRelease ReleaseOf(const NodeSpec& node, const TaskShape& shape, const TaskPlacement& task);
 void GiveBack(NodeRoom& room, const TaskRelease& release);
 
 // Tasks of `shape` with `device` that fit together, at most `limit`. `kind` is the interned

@@ -14,23 +14,24 @@ bool EndsFirst(const ReleaseEvent& a, const ReleaseEvent& b) { return a.end < b.
 
 }  // namespace
 
-absl::Time ReleaseEvents::EndOf(const JobView& job) const {
-  return std::max(ExpectedEnd(job), now_ + absl::Seconds(1));
+absl::Time ReleaseEvents::EndOf(absl::Time expected_end) const {
+  return std::max(expected_end, now_ + absl::Seconds(1));
 }
 
 void ReleaseEvents::Append(const JobView& job, const TaskPlacement& task,
                            std::vector<ReleaseEvent>& to) const {
   const NodeIndex node = state_->cluster.Find(task.node);
   if (node == kNoNode) return;
-  to.push_back({EndOf(job), node, ReleaseOf(state_->cluster.node(node).spec, job.shape, task)});
+  to.push_back(
+      {EndOf(ExpectedEnd(job)), node, ReleaseOf(state_->cluster.node(node).spec, job.shape, task)});
 }
 
 // Listing all of 80,000 jobs costs milliseconds, and is rarely needed.
 void ReleaseEvents::ListJobs() {
   const bool is_first = jobs_.empty();
-  const absl::flat_hash_set<const JobView*> known(jobs_.begin(), jobs_.end());
+  const absl::flat_hash_set<RunningJob*> known(jobs_.begin(), jobs_.end());
   has_all_jobs_ = true;
-  state_->jobs.VisitRunning([&](const JobView& job) {
+  state_->jobs.VisitRunningJobs([&](RunningJob& job) {
     if (is_first && jobs_.size() == kFew) {
       has_all_jobs_ = false;
       return false;
@@ -38,6 +39,7 @@ void ReleaseEvents::ListJobs() {
     if (!known.contains(&job)) jobs_.push_back(&job);
     return true;
   });
+  if (has_all_jobs_) events_.reserve(jobs_.size());
 }
 
 void ReleaseEvents::LoadMore() {
@@ -45,10 +47,12 @@ void ReleaseEvents::LoadMore() {
   const size_t old_size = events_.size();
   const size_t until = std::min(jobs_.size(), jobs_loaded_ + kLoad);
   for (; jobs_loaded_ < until; ++jobs_loaded_) {
-    const JobView& job = *jobs_[jobs_loaded_];
-    loaded_end_ = EndOf(job);
-    if (added_.contains(job.id)) continue;
-    for (const TaskPlacement& task : job.placed) Append(job, task, events_);
+    RunningJob& job = *jobs_[jobs_loaded_];
+    loaded_end_ = EndOf(job.end);
+    if (!added_.empty() && added_.contains(job.view->id)) continue;
+    for (const NodeRelease& task : job.releases.Of(state_->cluster, *job.view)) {
+      events_.push_back({loaded_end_, task.node, task.release});
+    }
   }
   // Jobs come by their end, but for those that are late and count as ending in a second.
   const auto middle = events_.begin() + static_cast<int64_t>(old_size);

@@ -25,7 +25,7 @@ struct ReleaseEvent {
 class ReleaseEvents {
  public:
   // A job past its limit, or on its way out, is expected to end one second from now.
-  ReleaseEvents(const SchedulerState* state, absl::Time now) : state_(state), now_(now) {}
+  ReleaseEvents(SchedulerState* state, absl::Time now) : state_(state), now_(now) {}
 
   // The i-th to end; null: there are no more. Valid until the next call.
   const ReleaseEvent* At(size_t i);
@@ -35,18 +35,18 @@ class ReleaseEvents {
   std::vector<ReleaseEvent> OnNode(NodeIndex node) const;
 
  private:
-  absl::Time EndOf(const JobView& job) const;
+  absl::Time EndOf(absl::Time expected_end) const;
   void Append(const JobView& job, const TaskPlacement& task, std::vector<ReleaseEvent>& to) const;
   bool IsLoaded() const { return has_all_jobs_ && jobs_loaded_ == jobs_.size(); }
   void ListJobs();
   void LoadMore();
 
-  const SchedulerState* state_;
+  SchedulerState* state_;
   absl::Time now_;
   std::vector<ReleaseEvent> events_;        // by end, of the first jobs_loaded_ of jobs_
   absl::flat_hash_set<std::string> added_;  // jobs that Add has told
-  // Running jobs by end, as pointers: the first kFew until more is asked for, then all.
-  std::vector<const JobView*> jobs_;
+  // By end: the first kFew until more is asked for, then all.
+  std::vector<RunningJob*> jobs_;
   bool has_all_jobs_ = false;
   size_t jobs_loaded_ = 0;
   absl::Time loaded_end_ = absl::InfinitePast();  // of the last of them

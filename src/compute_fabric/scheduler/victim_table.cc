@@ -6,26 +6,15 @@
 namespace oneai::fabric {
 namespace {
 
-int32_t FindDevice(const NodeState& node, const std::string& id) {
-  for (size_t i = 0; i < node.spec.devices.size(); ++i) {
-    if (node.spec.devices[i].id == id) return static_cast<int32_t>(i);
-  }
-  return -1;
-}
-
-VictimPiece MakePiece(const SchedulerState& state, const JobView& job, const TaskPlacement& task,
-                      int32_t victim) {
+VictimPiece PieceOf(const TaskShape& shape, const NodeRelease& task, int32_t victim) {
   VictimPiece piece;
   piece.victim = victim;
-  piece.node = state.cluster.Find(task.node);
-  piece.cpu_milli = job.shape.cpu_milli;
-  piece.memory_bytes = job.shape.memory_bytes;
-  piece.num_ports = job.shape.num_ports;
-  if (piece.node == kNoNode) return piece;
-  const NodeState& node = state.cluster.node(piece.node);
-  for (const DeviceGrant& grant : task.grants) {
-    const int32_t device = FindDevice(node, grant.id);
-    if (device >= 0) piece.devices.emplace_back(device, grant.milli);
+  piece.node = task.node;
+  piece.cpu_milli = shape.cpu_milli;
+  piece.memory_bytes = shape.memory_bytes;
+  piece.num_ports = shape.num_ports;
+  for (const TaskRelease::Device& device : task.release.devices) {
+    piece.devices.emplace_back(device.index, device.milli);
   }
   return piece;
 }
@@ -43,12 +32,13 @@ void IndexByNode(VictimTable& table, NodeIndex num_nodes) {
 
 }  // namespace
 
-VictimTable MakeVictimTable(const SchedulerState& state, absl::Time now) {
+VictimTable MakeVictimTable(SchedulerState& state, absl::Time now) {
   VictimTable table;
   absl::flat_hash_map<std::string, int32_t> queue_index;
   table.victims.reserve(state.jobs.num_running());
   table.pieces.reserve(state.jobs.num_running());
-  state.jobs.VisitRunning([&](const JobView& job) {
+  state.jobs.VisitRunningJobs([&](RunningJob& running) {
+    const JobView& job = *running.view;
     if (!job.preemptible || job.stopping || job.placed.empty()) return true;
     Victim victim;
     victim.job = &job;
@@ -58,9 +48,8 @@ VictimTable MakeVictimTable(const SchedulerState& state, absl::Time now) {
     victim.queue = queue->second;
     victim.cost = EvictionCost(job, now);
     victim.first_piece = static_cast<int32_t>(table.pieces.size());
-    for (const TaskPlacement& task : job.placed) {
-      VictimPiece piece = MakePiece(state, job, task, static_cast<int32_t>(table.victims.size()));
-      if (piece.node != kNoNode) table.pieces.push_back(std::move(piece));
+    for (const NodeRelease& task : running.releases.Of(state.cluster, job)) {
+      table.pieces.push_back(PieceOf(job.shape, task, static_cast<int32_t>(table.victims.size())));
     }
     victim.num_pieces = static_cast<int32_t>(table.pieces.size()) - victim.first_piece;
     table.victims.push_back(victim);

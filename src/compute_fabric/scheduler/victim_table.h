@@ -46,6 +46,6 @@ struct VictimTable {
 };
 
 // O(tasks that run).
-VictimTable MakeVictimTable(const SchedulerState& state, absl::Time now);
+VictimTable MakeVictimTable(SchedulerState& state, absl::Time now);
 
 }  // namespace oneai::fabric

@@ -1,6 +1,7 @@
 #include "compute_fabric/scheduler/cluster/cluster_state.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <utility>
 
@@ -19,6 +20,12 @@ struct AbsentDevice {
   int64_t milli = 0;
   int64_t memory_bytes = 0;
 };
+
+// Unique in the process: see ClusterState::specs_version.
+uint64_t NextSpecsVersion() {
+  static std::atomic<uint64_t> last = 0;
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
 
 struct Slot {
   NodeState state;
@@ -65,6 +72,7 @@ struct ClusterState::Impl {
   std::vector<int64_t*> kind_free;
   NodeOrder order;
   uint64_t order_version = 1;
+  uint64_t specs_version = NextSpecsVersion();
   ChangeFeed feed;
   std::vector<Change> undo;
 
@@ -100,6 +108,7 @@ ClusterState::Impl& ClusterState::Impl::operator=(const Impl& other) {
   free = other.free;
   order = other.order;
   order_version = other.order_version;
+  specs_version = other.specs_version;
   feed = other.feed;
   undo = other.undo;
   BindSums();
@@ -301,6 +310,7 @@ NodeIndex ClusterState::SetNode(const NodeSpec& spec) {
   NodeState& state = slot.state;
   if (!is_new) impl_->AddToSums(slot, -1);
   const NodeSpec old = std::exchange(state.spec, spec);
+  state.spec_version = impl_->specs_version = NextSpecsVersion();
   slot.present = true;
   state.cpu_milli_free += spec.cpu_milli - old.cpu_milli;
   state.memory_bytes_free += spec.memory_bytes - old.memory_bytes;
@@ -327,6 +337,7 @@ void ClusterState::RemoveNode(absl::string_view name) {
   impl_->order.Free(slot.state.rank);
   impl_->by_name.erase(slot.state.spec.name);
   slot = Slot();
+  impl_->specs_version = NextSpecsVersion();
   impl_->vacant.push_back(index);
   --impl_->num_nodes;
   ++impl_->order_version;
@@ -442,6 +453,7 @@ void ClusterState::SetOrderSeed(uint64_t seed) {
     if (slot.present) slot.state.rank = impl_->order.Assign(slot.state.spec);
   }
 }
+uint64_t ClusterState::specs_version() const { return impl_->specs_version; }
 uint64_t ClusterState::order_version() const { return impl_->order_version; }
 
 ClusterState::Mark ClusterState::mark() const { return impl_->undo.size(); }

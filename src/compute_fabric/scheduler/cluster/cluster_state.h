@@ -54,6 +54,8 @@ struct NodeState {
   // Of those with devices, by class: [0] a share of one, [k] k whole ones (the last: or more).
   // Take, TakeExactly and Release keep it; the Clustering policy scores by it.
   std::array<int32_t, kNumDeviceClasses> num_tasks_by_class{};
+  // ClusterState::specs_version when `spec` was set; 0: a vacant index.
+  uint64_t spec_version = 0;
 
   bool schedulable() const { return spec.unschedulable_reason.empty(); }
 };
@@ -88,6 +90,9 @@ class ClusterState {
   // Of a vacant index: empty.
   const NodeState& node(NodeIndex node) const;
   int64_t num_nodes() const;
+  // Changes when a node comes, goes or gets another spec, to a number that no other change in this
+  // process had: equal versions, of copies too, stand for equal specs. Never 0.
+  uint64_t specs_version() const;
   // Sum over nodes that are in service (devices: healthy ones), by resource.
   const Amounts& capacity() const;
   // Sum of what is free on nodes that are in service (devices: healthy ones).

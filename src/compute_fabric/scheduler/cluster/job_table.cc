@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <tuple>
 #include <utility>
 
 #include "absl/container/btree_map.h"
@@ -51,6 +50,7 @@ struct Record {
   JobView job;
   JobClass job_class = -1;
   std::string shape_key;
+  RunningJob running;
 };
 
 // The order of waiting jobs without following the pointer.
@@ -60,15 +60,15 @@ struct WaitKey {
   absl::Time place_in_line;
   absl::Time submitted;
   uint64_t sequence;
-  const Record* record;
+  const JobView* job;
 
-  explicit WaitKey(const JobView& job, const Record* r = nullptr)
-      : priority(job.priority),
-        returning(job.returning),
-        place_in_line(PlaceInLine(job)),
-        submitted(job.submitted),
-        sequence(job.sequence),
-        record(r) {}
+  explicit WaitKey(const JobView& view)
+      : priority(view.priority),
+        returning(view.returning),
+        place_in_line(PlaceInLine(view)),
+        submitted(view.submitted),
+        sequence(view.sequence),
+        job(&view) {}
 };
 
 struct WaitKeyLess {
@@ -78,7 +78,7 @@ struct WaitKeyLess {
     if (a.place_in_line != b.place_in_line) return a.place_in_line < b.place_in_line;
     if (a.submitted != b.submitted) return a.submitted < b.submitted;
     if (a.sequence != b.sequence) return a.sequence < b.sequence;
-    return a.record != b.record && a.record->job.id < b.record->job.id;
+    return a.job != b.job && a.job->id < b.job->id;
   }
 };
 using WaitSet = absl::btree_set<WaitKey, WaitKeyLess>;
@@ -90,7 +90,7 @@ struct QueueJobs {
 
 struct EndKey {
   absl::Time end;
-  const Record* record;
+  Record* record;
 };
 struct EndKeyLess {
   bool operator()(const EndKey& a, const EndKey& b) const {
@@ -104,6 +104,7 @@ struct EndKeyLess {
 struct JobTable::Impl {
   // By id, so that walking it is deterministic.
   absl::btree_map<std::string, std::unique_ptr<Record>> records;
+  absl::flat_hash_map<absl::string_view, Record*> by_id;
   absl::flat_hash_map<std::string, JobClass> classes;
   std::vector<std::pair<std::string, int64_t>> class_uses;  // key and number of jobs, by class
   std::vector<JobClass> free_classes;
@@ -123,8 +124,8 @@ struct JobTable::Impl {
   Impl(const Impl& other);
 
   Record* Find(absl::string_view id) const {
-    const auto it = records.find(id);
-    return it == records.end() ? nullptr : it->second.get();
+    const auto it = by_id.find(id);
+    return it == by_id.end() ? nullptr : it->second;
   }
   void EnterClass(Record& record);
   void LeaveClass(Record& record);
@@ -143,6 +144,7 @@ JobTable::Impl::Impl(const Impl& other)
     auto copy = std::make_unique<Record>();
     copy->job = record->job;
     Enter(*copy);
+    by_id.emplace(copy->job.id, copy.get());
     records.emplace_hint(records.end(), id, std::move(copy));
   }
 }
@@ -197,8 +199,8 @@ void JobTable::Impl::EnterLine(Record& record) {
   const JobView& job = record.job;
   if (!IsWaiting(job)) return;
   QueueJobs& queue = queues[job.queue];
-  queue.all.insert(WaitKey(job, &record));
-  queue.by_class[record.job_class].insert(WaitKey(job, &record));
+  queue.all.insert(WaitKey(job));
+  queue.by_class[record.job_class].insert(WaitKey(job));
   ++num_waiting;
 }
 
@@ -206,9 +208,9 @@ void JobTable::Impl::LeaveLine(Record& record) {
   const JobView& job = record.job;
   if (!IsWaiting(job)) return;
   const auto queue = queues.find(job.queue);
-  queue->second.all.erase(WaitKey(job, &record));
+  queue->second.all.erase(WaitKey(job));
   const auto of_class = queue->second.by_class.find(record.job_class);
-  of_class->second.erase(WaitKey(job, &record));
+  of_class->second.erase(WaitKey(job));
   if (of_class->second.empty()) queue->second.by_class.erase(of_class);
   if (queue->second.all.empty()) queues.erase(queue);
   --num_waiting;
@@ -217,7 +219,10 @@ void JobTable::Impl::LeaveLine(Record& record) {
 void JobTable::Impl::EnterNodes(Record& record) {
   const JobView& job = record.job;
   if (job.placed.empty()) return;
-  running.insert({ExpectedEnd(job), &record});
+  record.running.view = &job;
+  record.running.end = ExpectedEnd(job);
+  record.running.releases.Clear();
+  running.insert({record.running.end, &record});
   if (IsElastic(job)) elastic.emplace(job.id, &record);
   for (const TaskPlacement& task : job.placed) {
     std::vector<const Record*>& jobs = on_node[task.node];
@@ -260,6 +265,7 @@ const JobView* JobTable::Set(JobView job) {
   record->job = std::move(job);
   impl_->Enter(*record);
   const JobView* view = &record->job;
+  impl_->by_id.emplace(view->id, record.get());
   impl_->records.emplace(view->id, std::move(record));
   return view;
 }
@@ -268,6 +274,7 @@ void JobTable::Remove(absl::string_view id) {
   const auto it = impl_->records.find(id);
   if (it == impl_->records.end()) return;
   impl_->Leave(*it->second);
+  impl_->by_id.erase(it->second->job.id);
   impl_->records.erase(it);
 }
 
@@ -349,12 +356,9 @@ const JobView* JobTable::FirstWaiting(absl::string_view queue, JobClass job_clas
   const auto of_class = it->second.by_class.find(job_class);
   if (of_class == it->second.by_class.end()) return nullptr;
   const WaitSet& jobs = of_class->second;
-  if (after == nullptr) return &jobs.begin()->record->job;
-  // Of a record of its own, so that ids are compared when all else is equal.
-  Record probe;
-  probe.job.id = after->id;
-  const auto next = jobs.upper_bound(WaitKey(*after, &probe));
-  return next == jobs.end() ? nullptr : &next->record->job;
+  if (after == nullptr) return jobs.begin()->job;
+  const auto next = jobs.upper_bound(WaitKey(*after));
+  return next == jobs.end() ? nullptr : next->job;
 }
 
 void JobTable::VisitWaiting(absl::string_view queue,
@@ -362,13 +366,19 @@ void JobTable::VisitWaiting(absl::string_view queue,
   const auto it = impl_->queues.find(queue);
   if (it == impl_->queues.end()) return;
   for (const WaitKey& key : it->second.all) {
-    if (!visit(key.record->job)) return;
+    if (!visit(*key.job)) return;
   }
 }
 
 void JobTable::VisitRunning(absl::FunctionRef<bool(const JobView&)> visit) const {
   for (const EndKey& key : impl_->running) {
     if (!visit(key.record->job)) return;
+  }
+}
+
+void JobTable::VisitRunningJobs(absl::FunctionRef<bool(RunningJob&)> visit) {
+  for (const EndKey& key : impl_->running) {
+    if (!visit(key.record->running)) return;
   }
 }
 
@@ -417,10 +427,14 @@ absl::Time ExpectedEnd(const JobView& job) {
 }
 
 bool WaitsBefore(const JobView& a, const JobView& b) {
-  return std::make_tuple(-int64_t{a.priority}, !a.returning, a.submitted + a.line_delay,
-                         a.submitted, a.sequence, absl::string_view(a.id)) <
-         std::make_tuple(-int64_t{b.priority}, !b.returning, b.submitted + b.line_delay,
-                         b.submitted, b.sequence, absl::string_view(b.id));
+  if (a.priority != b.priority) return a.priority > b.priority;
+  if (a.returning != b.returning) return a.returning;
+  const absl::Time place_a = PlaceInLine(a);
+  const absl::Time place_b = PlaceInLine(b);
+  if (place_a != place_b) return place_a < place_b;
+  if (a.submitted != b.submitted) return a.submitted < b.submitted;
+  if (a.sequence != b.sequence) return a.sequence < b.sequence;
+  return a.id < b.id;
 }
 
 }  // namespace oneai::fabric

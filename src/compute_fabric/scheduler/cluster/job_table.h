@@ -13,6 +13,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "compute_fabric/scheduler/cluster/task_releases.h"
 #include "compute_fabric/scheduler/job.h"
 
 namespace oneai::fabric {
@@ -21,6 +22,13 @@ namespace oneai::fabric {
 // for one does not fit for its class-mates. A pass looks at a class that failed once, not at each
 // of its jobs.
 using JobClass = int32_t;
+
+// A job that holds something. Valid, with its address, as long as the job is in the table.
+struct RunningJob {
+  const JobView* view = nullptr;
+  absl::Time end;         // ExpectedEnd
+  TaskReleases releases;  // what it gives back
+};
 
 // Thread-compatible; copyable.
 class JobTable {
@@ -62,6 +70,8 @@ class JobTable {
   // Jobs that hold something, by expected end (started + time_limit, earliest first; those without
   // limit last), until `visit` returns false.
   void VisitRunning(absl::FunctionRef<bool(const JobView&)> visit) const;
+  // The same, with what they give back.
+  void VisitRunningJobs(absl::FunctionRef<bool(RunningJob&)> visit);
   int64_t num_running() const;  // that hold something
   // Gangs that hold something and may have fewer or more tasks (tasks_min < tasks), by id.
   void VisitElastic(absl::FunctionRef<void(const JobView&)> visit) const;
