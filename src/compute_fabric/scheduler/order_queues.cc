@@ -1,6 +1,7 @@
 #include "compute_fabric/scheduler/order_queues.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "absl/container/flat_hash_map.h"
@@ -25,6 +26,7 @@ struct OrderNode {
   QueueRank rank;
   const JobView* head = nullptr;  // the next job at or below; null: none left
   bool in_set = false;            // of its parent's children
+  std::optional<int> queue;       // QueueTree::NumberOf, once there is one
 
   // Leaf.
   std::vector<Cursor> cursors;  // a heap, the first job on top
@@ -70,6 +72,7 @@ struct QueueOrder::Impl {
   void Build();
   void RankAll();
 
+  QueueRank RankOf(OrderNode& node) const;
   void Remove(int node);
   void Insert(int node);
   const JobView* BestBelow(int inner) const;
@@ -136,12 +139,20 @@ void QueueOrder::Impl::RankAll() {
   for (int i = static_cast<int>(nodes.size()) - 1; i >= 0; --i) {
     OrderNode& node = nodes[i];
     node.in_set = false;
-    node.rank =
-        node.is_leaf ? state->queues.RankOfOwnJobs(node.path) : state->queues.RankOf(node.path);
+    node.rank = RankOf(node);
     if (!node.is_leaf) node.head = BestBelow(i);
     Insert(i);
   }
   version = state->queues.version();
+}
+
+QueueRank QueueOrder::Impl::RankOf(OrderNode& node) const {
+  const QueueTree& queues = state->queues;
+  if (!node.queue) node.queue = queues.NumberOf(node.path);
+  if (node.is_leaf) {
+    return node.queue ? queues.RankOfOwnJobs(*node.queue) : queues.RankOfOwnJobs(node.path);
+  }
+  return node.queue ? queues.RankOf(*node.queue) : queues.RankOf(node.path);
 }
 
 void QueueOrder::Impl::Remove(int index) {
@@ -180,15 +191,13 @@ void QueueOrder::Impl::RefreshPath(int leaf) {
   for (int n = leaf; n >= 0; n = nodes[n].parent) {
     Remove(n);
     OrderNode& node = nodes[n];
-    node.rank =
-        node.is_leaf ? state->queues.RankOfOwnJobs(node.path) : state->queues.RankOf(node.path);
+    node.rank = RankOf(node);
     if (!node.is_leaf) {
       const std::set<int, Before>& rest = children[n].rest;
       if (!rest.empty()) {
         const int best = *rest.begin();
         OrderNode& first = nodes[best];
-        const QueueRank now = first.is_leaf ? state->queues.RankOfOwnJobs(first.path)
-                                            : state->queues.RankOf(first.path);
+        const QueueRank now = RankOf(first);
         first.rank.borrows = now.borrows;
         first.rank.group = now.group;
       }

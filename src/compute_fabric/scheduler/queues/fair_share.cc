@@ -47,7 +47,7 @@ double GroupShare(const QueueTreeData& data, const QueueSide& side, const DenseA
     const int64_t above = SaturatingSubtract(SaturatingAdd(use[r], amount), nominal[r]);
     if (above > 0) share = std::max(share, static_cast<double>(above) / CapacityOf(data, r));
   };
-  std::vector<int64_t> change(data.num_resources(), 0);
+  absl::InlinedVector<int64_t, 8> change(data.num_resources(), 0);
   for (const auto& [r, amount] : more) change[r] = SaturatingMultiply(amount, times);
   for (int r = 0; r < data.num_resources(); ++r) count(r, change[r]);
   return rest ? share : share / WeightOf(data, side);

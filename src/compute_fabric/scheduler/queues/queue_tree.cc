@@ -147,22 +147,34 @@ double QueueTree::DecayedShare(absl::string_view path) const {
   return node <= 0 ? 0 : OwnDecayedShare(*data_, SideOf(*data_, node));
 }
 
+std::optional<int> QueueTree::NumberOf(absl::string_view path) const {
+  const int node = data_->FindNode(path);
+  return node < 0 ? std::nullopt : std::optional<int>(node);
+}
+
+QueueRank QueueTree::RankOf(int number) const {
+  return number == 0 ? QueueRank() : RankOfSide(*data_, SideOf(*data_, number));
+}
+
+QueueRank QueueTree::RankOfOwnJobs(int number) const {
+  return RankOfSide(*data_, {number, kOwnJobs, true});
+}
+
 QueueRank QueueTree::RankOf(absl::string_view path) const {
   const int node = data_->FindNode(path);
-  if (node == 0) return QueueRank();
   if (node < 0) {
     // Below a queue that does not exist yet either, there is nobody to rank against.
     const int parent = data_->FindNode(ParentPath(path));
     if (parent < 0) return {.rest = true};
     return RankOfSide(*data_, {parent, kNobodyYet, true});
   }
-  return RankOfSide(*data_, SideOf(*data_, node));
+  return RankOf(node);
 }
 
 QueueRank QueueTree::RankOfOwnJobs(absl::string_view path) const {
   const int node = data_->FindNode(path);
   if (node < 0) return {.rest = true};
-  return RankOfSide(*data_, {node, kOwnJobs, true});
+  return RankOfOwnJobs(node);
 }
 
 uint64_t QueueTree::version() const { return data_->version; }

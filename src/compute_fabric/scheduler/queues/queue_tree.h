@@ -131,6 +131,11 @@ class QueueTree {
   // The queue's place among its siblings, and that of the jobs directly in it among its children.
   QueueRank RankOf(absl::string_view path) const;
   QueueRank RankOfOwnJobs(absl::string_view path) const;
+  // The same by the number of a queue that there is, for those who ask often: numbers stand until
+  // SetSpecs.
+  std::optional<int> NumberOf(absl::string_view path) const;
+  QueueRank RankOf(int number) const;
+  QueueRank RankOfOwnJobs(int number) const;
   // Rises with every change; for those who keep an order.
   uint64_t version() const;
 

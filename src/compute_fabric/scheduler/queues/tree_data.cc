@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/types/span.h"
 #include "compute_fabric/scheduler/queues/saturating.h"
 
 namespace oneai::fabric {
@@ -201,18 +202,18 @@ QueueSide SideOf(const QueueTreeData& data, int node) {
 
 Parting PartingOf(const QueueTreeData& data, absl::string_view a, absl::string_view b) {
   const auto chain = [&](absl::string_view path) {
-    std::vector<int> nodes;
+    absl::InlinedVector<int, 8> nodes;
     for (int n = data.NearestNode(path); n >= 0; n = data.nodes[n].parent) nodes.push_back(n);
     std::reverse(nodes.begin(), nodes.end());
     return nodes;
   };
-  const std::vector<int> chain_a = chain(a);
-  const std::vector<int> chain_b = chain(b);
+  const absl::InlinedVector<int, 8> chain_a = chain(a);
+  const absl::InlinedVector<int, 8> chain_b = chain(b);
   size_t depth = 0;
   while (depth < chain_a.size() && depth < chain_b.size() && chain_a[depth] == chain_b[depth]) {
     ++depth;
   }
-  const auto side = [&](const std::vector<int>& nodes, absl::string_view path) {
+  const auto side = [&](absl::Span<const int> nodes, absl::string_view path) {
     if (depth < nodes.size()) return SideOf(data, nodes[depth]);
     const int parent = nodes[depth - 1];
     const bool is_parent = data.nodes[parent].path == path;

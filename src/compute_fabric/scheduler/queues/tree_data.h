@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "compute_fabric/scheduler/queues/queue_tree.h"
@@ -94,7 +95,7 @@ Parting PartingOf(const QueueTreeData& data, absl::string_view a, absl::string_v
 QueueSide SideOf(const QueueTreeData& data, int node);  // precondition: not the root
 
 // By resource number; resources the tree has never heard of are not divided and are left out.
-using DenseAmounts = std::vector<std::pair<int, int64_t>>;
+using DenseAmounts = absl::InlinedVector<std::pair<int, int64_t>, 6>;
 DenseAmounts ToDense(const QueueTreeData& data, const Amounts& amounts);
 
 }  // namespace oneai::fabric
