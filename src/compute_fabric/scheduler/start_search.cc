@@ -149,8 +149,11 @@ Rooms Search::RoomsOn(NodeIndex node, const AlternativeRoom& alternative) const 
 void Search::Refresh(NodeIndex node) {
   for (AlternativeRoom& alternative : alternatives_) {
     Rooms& rooms = alternative.by_node[node];
+    Rooms now = RoomsOn(node, alternative);
+    // Most releases make no room for a task yet. A group that is full is told by who filled it.
+    if (now == rooms) continue;
     for (const auto& [group, num] : rooms) alternative.sums[group] -= num;
-    rooms = RoomsOn(node, alternative);
+    rooms = std::move(now);
     for (const auto& [group, num] : rooms) {
       if (num == 0) continue;
       int64_t& sum = alternative.sums[group];

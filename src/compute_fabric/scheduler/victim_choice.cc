@@ -4,7 +4,6 @@
 #include <queue>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
 
 namespace oneai::fabric {
@@ -30,12 +29,12 @@ class Greedy {
  public:
   Greedy(const VictimRequest& request, absl::Span<const NodeIndex> nodes)
       : request_(request), table_(*request.table) {
-    chosen_.insert(request.already->begin(), request.already->end());
+    for (const int32_t victim : *request.already) Choose(victim);
     work_.reserve(nodes.size());
     for (const NodeIndex n : nodes) {
       NodeWork work{n, NodeVacancy(request.state->cluster.node(n), request.shape)};
       for (const int32_t p : OnNode(n)) {
-        if (chosen_.contains(table_.pieces[p].victim)) work.vacancy.Add(table_.pieces[p]);
+        if (IsChosen(table_.pieces[p].victim)) work.vacancy.Add(table_.pieces[p]);
       }
       work.fit = work.vacancy.NumFit(request.shape);
       total_ += work.fit;
@@ -66,6 +65,13 @@ class Greedy {
   absl::Span<const int32_t> OnNode(NodeIndex n) const {
     const int32_t first = table_.node_start[n];
     return absl::MakeConstSpan(table_.on_node).subspan(first, table_.node_start[n + 1] - first);
+  }
+
+  bool IsChosen(int32_t victim) const {
+    return std::find(chosen_.begin(), chosen_.end(), victim) != chosen_.end();
+  }
+  void Choose(int32_t victim) {
+    if (!IsChosen(victim)) chosen_.push_back(victim);
   }
 
   // A single node has no position map.
@@ -106,7 +112,7 @@ class Greedy {
         if (piece.victim != victim) break;
         is_useful = is_useful || work.vacancy.IsUseful(piece, request_.shape);
       }
-      if (!is_useful || !(*request_.may_evict)[victim] || chosen_.contains(victim)) continue;
+      if (!is_useful || !(*request_.may_evict)[victim] || IsChosen(victim)) continue;
       groups.push_back({victim, PriceOf(victim), all.subspan(first, end - first)});
     }
     return groups;
@@ -199,7 +205,7 @@ class Greedy {
 
   // What the job holds anywhere comes free, and the other nodes' next steps change.
   void Stop(int32_t victim, VictimChoice& choice) {
-    chosen_.insert(victim);
+    Choose(victim);
     choice.victims.push_back(victim);
     const Victim& v = table_.victims[victim];
     choice.cost += v.cost;
@@ -286,7 +292,7 @@ class Greedy {
   const VictimTable& table_;
   std::vector<NodeWork> work_;
   absl::flat_hash_map<NodeIndex, int32_t> position_;
-  absl::flat_hash_set<int32_t> chosen_;
+  absl::InlinedVector<int32_t, 16> chosen_;  // few: looked through
   std::priority_queue<Entry> heap_;
   std::vector<int32_t> changed_;
   int64_t total_ = 0;
