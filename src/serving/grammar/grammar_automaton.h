@@ -32,6 +32,8 @@ class GrammarAutomaton {
   int32_t Next(int32_t state, uint8_t byte) const {
     return next_[static_cast<int64_t>(state) * num_classes_ + byte_class_[byte]];
   }
+  // Bytes of one class lead to the same states everywhere.
+  uint8_t ByteClass(uint8_t byte) const { return byte_class_[byte]; }
   absl::Span<const GrammarCall> Calls(int32_t state) const {
     return absl::MakeConstSpan(calls_).subspan(call_begin_[state],
                                                call_begin_[state + 1] - call_begin_[state]);

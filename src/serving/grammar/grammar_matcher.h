@@ -23,6 +23,11 @@ struct StateMask;  // mask_cache.h
 // How many accepted tokens Rollback can take back.
 inline constexpr int64_t kRollbackTokensMax = 256;
 
+// Units of work, some 5 ns each, that one FillMask may spend on what is not in the kept masks:
+// bytes, calls and returns that are followed. Where that is not enough, the text has very many
+// readings at once, and only tokens of one byte are allowed.
+inline constexpr int64_t kMaskWorkMax = 200'000;
+
 // Thread-compatible. Copies are independent and cheap (some hundred bytes), for n > 1.
 class GrammarMatcher {
  public:
@@ -32,8 +37,10 @@ class GrammarMatcher {
   // that Accept would take. End ids are allowed exactly when the text may end here, and nothing
   // else is once it has ended. Never all zero before the end: the automaton has no dead ends, and
   // every single byte is a token in a byte-level vocabulary. A few microseconds when the state was
-  // seen before by any matcher of this grammar.
+  // seen before by any matcher of this grammar; see kMaskWorkMax for what it can be.
   void FillMask(absl::Span<uint64_t> allowed);
+  // What the last FillMask spent of kMaskWorkMax, and what tokens of one byte cost then.
+  int64_t mask_work() const { return mask_work_; }
 
   // Moves on by `token`. False, and nothing changed: the grammar does not allow it here.
   bool Accept(int32_t token);
@@ -73,10 +80,16 @@ class GrammarMatcher {
     int64_t num_nodes;   // of the arena
     bool finished;
   };
+  // Which tokens are looked at where the text stands: a function of that alone.
+  enum class Reach : uint8_t { kUnknown, kAllTokens, kSingleBytes };
+
+  // With an empty mask, these only find out.
+  Reach Find(absl::Span<uint64_t> allowed);
   bool FillFromCache(absl::Span<uint64_t> allowed);
-  void AllowSuffixes(const StateMask& mask, int32_t stack, StackSimulation& simulation,
+  bool AllowSuffixes(const StateMask& mask, int32_t stack, StackSimulation& simulation,
                      absl::Span<uint64_t> allowed);
-  void FillByWalk(absl::Span<uint64_t> allowed);
+  bool FillByWalk(absl::Span<uint64_t> allowed);
+  void FillSingleBytes(absl::Span<uint64_t> allowed);
   void PushSnapshot();
 
   std::shared_ptr<const CompiledGrammar> grammar_;
@@ -86,6 +99,8 @@ class GrammarMatcher {
   std::vector<Snapshot> snapshots_;
   int64_t num_accepted_ = 0;
   bool finished_ = false;
+  Reach reach_ = Reach::kUnknown;
+  int64_t mask_work_ = 0;
   std::vector<StackItem> scratch_;
   std::vector<size_t> depth_begin_;
 };

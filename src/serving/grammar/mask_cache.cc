@@ -9,8 +9,8 @@ namespace {
 
 // Tokens that leave their rule, with the length of what was read until then.
 constexpr size_t kLeavingMax = 1 << 17;
-// Bound of one walk; a grammar has to be very ambiguous to need more.
-constexpr int64_t kWalkWorkMax = 8'000'000;
+// Bound of one walk, some milliseconds; a grammar has to be very ambiguous to need more.
+constexpr int64_t kWalkWorkMax = 2'000'000;
 
 struct Leaving {
   absl::string_view suffix;

@@ -49,6 +49,20 @@ class StackArena {
   absl::flat_hash_map<uint64_t, int32_t> by_content_;  // resume << 32 | below
 };
 
+// Items that were met, each once: a list, and a table over it once it is long.
+class StackItemSet {
+ public:
+  // False when it is in the set already.
+  bool Insert(StackItem item);
+  void Clear();
+
+ private:
+  bool InsertInTable(StackItem item);
+  std::vector<StackItem> items_;
+  std::vector<uint16_t> slots_;  // 1 + the place in items_, 0: free
+  bool has_table_ = false;
+};
+
 // Steps sets of items. Borrows both, which must outlive it. Thread-compatible.
 class StackSimulation {
  public:
@@ -56,9 +70,8 @@ class StackSimulation {
       : automaton_(automaton), arena_(arena) {}
 
   // Appends to `out` where a text stands that enters `state` over `stack`: the items from which a
-  // byte can be read, after any calls and returns, and {kEnded, 0} when the text may end. Items
-  // already in `out` from `begin` on are not repeated.
-  void Enter(int32_t state, int32_t stack, std::vector<StackItem>& out, size_t begin);
+  // byte can be read, after any calls and returns, and {kEnded, 0} when the text may end.
+  void Enter(int32_t state, int32_t stack, std::vector<StackItem>& out);
 
   // Appends to `items` where the text stands after `byte` if it stood in items[from, to). The order
   // is a function of the items, so that two runs over the same bytes drop the same ones when there
@@ -79,7 +92,12 @@ class StackSimulation {
  private:
   const GrammarAutomaton& automaton_;
   StackArena& arena_;
-  std::vector<StackItem> pending_, seen_;
+  std::vector<StackItem> pending_;
+  StackItemSet seen_;  // of this byte
+  // The step of one item that needs no call and no return: most of them. False: another one.
+  bool StepPlain(StackItem item, uint8_t byte, std::vector<StackItem>& out);
+  // Follows calls and returns from where a byte led.
+  void Follow(StackItem from, std::vector<StackItem>& out, size_t begin);
   // The item can be finished within the allowed depth; notes that it was followed.
   bool IsWithinDepth(int32_t state, int32_t stack);
 

@@ -1,7 +1,11 @@
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
 #include "tests/serving/grammar/grammar_testing.h"
+#include "tests/testing/paths.h"
 
 namespace oneai::serving {
 namespace {
@@ -161,6 +165,55 @@ TEST(EbnfTest, LongChainsOfRulesAreFine) {
   text += "r5000 ::= \"x\"\n";
   ASSERT_OK_AND_ASSIGN(const auto grammar, CompileEbnf(text));
   EXPECT_TRUE(Matches(grammar, "x"));
+}
+
+// Found by fuzzing: each byte has hundreds of readings. What a mask may cost is bounded, and what
+// the bound leaves out is left out by Accept, too.
+TEST(EbnfTest, VeryAmbiguousGrammarsCostBoundedWork) {
+  std::vector<std::string> tokens = TestTokens();
+  for (int a = 32; a < 127; ++a) {
+    for (int b = 32; b < 127; ++b) tokens.push_back({static_cast<char>(a), static_cast<char>(b)});
+  }
+  const int32_t end = static_cast<int32_t>(TestTokens().size()) - 1;
+  ASSERT_OK_AND_ASSIGN(const auto vocabulary, TokenVocabulary::FromBytes(std::move(tokens), {end}));
+  int num_files = 0, num_bounded = 0;
+  const std::filesystem::path folder =
+      oneai::testing::DataDir().parent_path() / "fuzz/corpus/ebnf_fuzz";
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().filename().string().rfind("slow-", 0) != 0) continue;
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::string text((std::istreambuf_iterator<char>(file)), {});
+    ASSERT_OK_AND_ASSIGN(
+        const auto grammar,
+        CompiledGrammar::Compile({.kind = GrammarSpec::Kind::kEbnf, .text = text}, vocabulary, {}));
+    ++num_files;
+    std::mt19937_64 random(5);
+    GrammarMatcher matcher(grammar);
+    for (int step = 0; step < 12; ++step) {
+      const std::vector<uint64_t> mask = MaskOf(matcher);
+      // The step that passes the bound, and one step for every class of bytes.
+      EXPECT_LE(matcher.mask_work(), kMaskWorkMax + 257 * (kStepWorkMax + kStackItemsMax));
+      num_bounded += matcher.mask_work() > kMaskWorkMax ? 1 : 0;
+      std::vector<int32_t> allowed;
+      for (int32_t t = 0; t < vocabulary->num_tokens(); ++t) {
+        if (IsAllowed(mask, t) && t != end) allowed.push_back(t);
+      }
+      for (int i = 0; i < 40; ++i) {
+        const int32_t t = static_cast<int32_t>(random() % vocabulary->num_tokens());
+        GrammarMatcher before = matcher;
+        EXPECT_EQ(before.Accept(t), IsAllowed(mask, t)) << vocabulary->Bytes(t);
+      }
+      ASSERT_FALSE(allowed.empty());
+      ASSERT_TRUE(matcher.Accept(allowed[random() % allowed.size()]));
+      // Accept says the same when no mask was asked for.
+      GrammarMatcher again = matcher;
+      again.Rollback(1);
+      const int32_t pair = end + 1 + static_cast<int32_t>(random() % (95 * 95));
+      EXPECT_EQ(again.Accept(pair), IsAllowed(mask, pair)) << vocabulary->Bytes(pair);
+    }
+  }
+  EXPECT_EQ(num_files, 3);
+  EXPECT_GT(num_bounded, 0);
 }
 
 }  // namespace
