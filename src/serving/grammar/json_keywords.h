@@ -15,8 +15,8 @@ inline constexpr absl::string_view kObjectKeywords[] = {
     "patternProperties", "propertyNames",     "minProperties",
     "maxProperties",     "dependentRequired", "unevaluatedProperties"};
 inline constexpr absl::string_view kArrayKeywords[] = {
-    "items",    "prefixItems", "minItems",    "maxItems",
-    "contains", "minContains", "uniqueItems", "unevaluatedItems"};
+    "items",       "prefixItems", "minItems",    "maxItems",        "contains",
+    "minContains", "maxContains", "uniqueItems", "unevaluatedItems"};
 inline constexpr absl::string_view kStringKeywords[] = {"minLength", "maxLength", "pattern",
                                                         "format"};
 inline constexpr absl::string_view kNumberKeywords[] = {"minimum", "maximum", "exclusiveMinimum",

@@ -138,9 +138,11 @@ absl::StatusOr<ExprId> CountedMembers(ExpressionPool& pool, ExprId comma,
 }
 
 absl::StatusOr<ExprId> ContainingElements(ExpressionPool& pool, ExprId comma, ExprId item,
-                                          ExprId matching, int64_t min_matching, int64_t min,
-                                          int64_t max, const std::string& path) {
-  const int64_t cap = CountCap(min, max);
+                                          ExprId matching, const ContainsRules& rules,
+                                          const std::string& path) {
+  const int64_t cap = CountCap(rules.min, rules.max);
+  const bool is_bounded = rules.max_matching != kUnbounded;
+  const int64_t matching_cap = is_bounded ? rules.max_matching : rules.min_matching;
   using Key = std::pair<int64_t, int64_t>;  // elements, matching ones
   GraphOf<Key> graph(pool);
   graph.Node({0, 0});
@@ -148,14 +150,14 @@ absl::StatusOr<ExprId> ContainingElements(ExpressionPool& pool, ExprId comma, Ex
   for (Key key; graph.Next(node, key);) {
     // No structured binding: Clang 14 cannot capture one.
     const int64_t count = key.first, matched = key.second;
-    if (count >= min && matched >= min_matching) graph.SetFinal(node);
-    if (max != kUnbounded && count >= max) continue;
+    if (count >= rules.min && matched >= rules.min_matching) graph.SetFinal(node);
+    if (rules.max != kUnbounded && count >= rules.max) continue;
     const int64_t more = std::min(cap, count + 1);
     const auto read = [&](ExprId text, int64_t now) {
       graph.Read(node, count > 0 ? pool.Concat({comma, text}) : text, {more, now});
     };
     read(item, matched);
-    if (matched < min_matching) read(matching, matched + 1);
+    if (matched < matching_cap) read(matching, matched + 1);
   }
   return graph.Finish(path);
 }

@@ -37,11 +37,16 @@ absl::StatusOr<ExprId> CountedMembers(ExpressionPool& pool, ExprId comma,
                                       std::optional<ExprId> additional, const MemberRules& rules,
                                       const std::string& path);
 
-// `min` to `max` elements, each an `item`, at least `min_matching` of them a `matching`, which is
-// an item, too.
+struct ContainsRules {
+  int64_t min_matching = 1, max_matching = Expr::kUnbounded;
+  int64_t min = 0, max = Expr::kUnbounded;  // elements
+};
+
+// Elements that are each an `item` or a `matching`, the latter as often as `rules` say. With a
+// max_matching no `item` may be a `matching`; without, it may.
 absl::StatusOr<ExprId> ContainingElements(ExpressionPool& pool, ExprId comma, ExprId item,
-                                          ExprId matching, int64_t min_matching, int64_t min,
-                                          int64_t max, const std::string& path);
+                                          ExprId matching, const ContainsRules& rules,
+                                          const std::string& path);
 
 // `min` to `max` of `values`, none twice: in any order up to kPermutedValuesMax of them, else in
 // theirs.

@@ -112,23 +112,46 @@ absl::StatusOr<ExprId> JsonScalars::Pattern(const OrderedJson& pattern, const st
                     [&](const CharSet& chars) { return json_.CanonicalChar(chars); });
 }
 
-absl::StatusOr<ExprId> JsonScalars::StringContent(const OrderedJson& s, const std::string& path) {
-  std::vector<ExprId> sets;
-  if (s.contains("pattern")) {
-    ASSIGN_OR_RETURN(const ExprId pattern, Pattern(s["pattern"], path));
-    sets.push_back(pattern);
+absl::StatusOr<ExprId> JsonScalars::Format(const OrderedJson& format, const std::string& path) {
+  if (!format.is_string()) return SchemaError(path, "format must be a string");
+  const absl::string_view regex = FormatRegex(format.get<std::string>());
+  if (regex.empty())
+    return SchemaError(path, absl::StrCat("the format ", format.dump(),
+                                          " is not supported; supported are ", FormatNames()));
+  const RegexOptions options = {.place = path + "/format: "};
+  return ParseRegex(regex, options, pool_,
+                    [&](const CharSet& chars) { return json_.CanonicalChar(chars); });
+}
+
+absl::StatusOr<ExprId> JsonScalars::Excluding(ExprId content, const OrderedJson& excluded,
+                                              const std::string& path) {
+  if (excluded.contains("pattern")) {
+    ASSIGN_OR_RETURN(const ExprId pattern, Pattern(excluded["pattern"], path));
+    return Without(content, pattern, path);
   }
-  if (s.contains("format")) {
-    if (!s["format"].is_string()) return SchemaError(path, "format must be a string");
-    const absl::string_view regex = FormatRegex(s["format"].get<std::string>());
-    if (regex.empty())
-      return SchemaError(path, absl::StrCat("the format ", s["format"].dump(),
-                                            " is not supported; supported are ", FormatNames()));
-    const RegexOptions options = {.place = path + "/format: "};
-    ASSIGN_OR_RETURN(const ExprId format,
-                     ParseRegex(regex, options, pool_,
-                                [&](const CharSet& chars) { return json_.CanonicalChar(chars); }));
-    sets.push_back(format);
+  std::vector<ExprId> texts;
+  for (const OrderedJson& value : excluded["enum"]) {
+    if (value.is_string()) texts.push_back(pool_.Bytes(Spell(value.get<std::string>())));
+  }
+  if (texts.empty()) return content;
+  return Without(content, pool_.Alternate(std::move(texts)), path);
+}
+
+absl::StatusOr<ExprId> JsonScalars::StringContent(const OrderedJson& s, const std::string& path) {
+  std::vector<const OrderedJson*> parts = {&s};
+  if (s.contains("allOf")) {
+    for (const OrderedJson& further : s["allOf"]) parts.push_back(&further);
+  }
+  std::vector<ExprId> sets;
+  for (const OrderedJson* part : parts) {
+    if (part->contains("pattern")) {
+      ASSIGN_OR_RETURN(const ExprId pattern, Pattern((*part)["pattern"], path));
+      sets.push_back(pattern);
+    }
+    if (part->contains("format")) {
+      ASSIGN_OR_RETURN(const ExprId format, Format((*part)["format"], path));
+      sets.push_back(format);
+    }
   }
   if (s.contains("minLength") || s.contains("maxLength") || sets.empty()) {
     ASSIGN_OR_RETURN(const int64_t min, SchemaCount(s, "minLength", 0, path));
@@ -141,17 +164,11 @@ absl::StatusOr<ExprId> JsonScalars::StringContent(const OrderedJson& s, const st
   for (size_t i = 1; i < sets.size(); ++i) {
     ASSIGN_OR_RETURN(content, Both(content, sets[i], path));
   }
-  if (!s.contains("not")) return content;
-  if (s["not"].contains("pattern")) {
-    ASSIGN_OR_RETURN(const ExprId pattern, Pattern(s["not"]["pattern"], path + "/not"));
-    return Without(content, pattern, path + "/not");
+  for (const OrderedJson* part : parts) {
+    if (!part->contains("not")) continue;
+    ASSIGN_OR_RETURN(content, Excluding(content, (*part)["not"], path + "/not"));
   }
-  std::vector<ExprId> excluded;
-  for (const OrderedJson& value : s["not"]["enum"]) {
-    if (value.is_string()) excluded.push_back(pool_.Bytes(Spell(value.get<std::string>())));
-  }
-  if (excluded.empty()) return content;
-  return Without(content, pool_.Alternate(std::move(excluded)), path + "/not");
+  return content;
 }
 
 absl::StatusOr<ExprId> JsonScalars::String(const OrderedJson& s, const std::string& path) {

@@ -33,7 +33,8 @@ class JsonScalars {
   JsonScalars(ExpressionPool& pool, JsonText& json, const GrammarLimits& limits)
       : pool_(pool), json_(json), limits_(limits) {}
 
-  // minLength, maxLength, pattern, format, "not": {"enum"} or {"pattern"}.
+  // minLength, maxLength, pattern, format, "not": {"enum"} or {"pattern"}, and what
+  // HasFurtherTextSets allows in "allOf".
   absl::StatusOr<ExprId> String(const models::OrderedJson& s, const std::string& path);
   // The characters of such a string in canonical spelling, without quotes and calls.
   absl::StatusOr<ExprId> StringContent(const models::OrderedJson& s, const std::string& path);
@@ -54,6 +55,10 @@ class JsonScalars {
   absl::StatusOr<ExprId> Pattern(const models::OrderedJson& pattern, const std::string& path);
 
  private:
+  absl::StatusOr<ExprId> Format(const models::OrderedJson& format, const std::string& path);
+  // `content` less the texts of a "not" with values or a pattern.
+  absl::StatusOr<ExprId> Excluding(ExprId content, const models::OrderedJson& excluded,
+                                   const std::string& path);
   absl::StatusOr<NumberRange> Range(const models::OrderedJson& s, const std::string& path);
   absl::Status AddBound(const models::OrderedJson& s, const char* inclusive, const char* exclusive,
                         const std::string& path, std::optional<NumberBound>& bound);

@@ -20,6 +20,7 @@
 #include "serving/grammar/json_keywords.h"
 #include "serving/grammar/json_schema_compiler.h"
 #include "serving/grammar/json_schema_disjoint.h"
+#include "serving/grammar/json_schema_ids.h"
 #include "serving/grammar/json_schema_merge.h"
 #include "serving/grammar/json_schema_rewrite.h"
 #include "serving/grammar/json_text.h"
@@ -93,12 +94,14 @@ absl::Status SchemaCompiler::CheckKeywords(const OrderedJson& s, const std::stri
 absl::StatusOr<ExprId> SchemaCompiler::Applied(const OrderedJson& s, const std::string& path,
                                                int nesting) {
   OrderedJson rest = OrderedJson::object();
+  const bool has_parts = s.contains("allOf") && !HasFurtherTextSets(s);
   for (const auto& [key, value] : s.items()) {
-    if (!IsAnnotation(key) && key != "allOf" && key != "$ref" && key != "anyOf" && key != "oneOf")
+    if (!IsAnnotation(key) && (key != "allOf" || !has_parts) && key != "$ref" && key != "anyOf" &&
+        key != "oneOf")
       rest[key] = value;
   }
   const bool has_more = !rest.empty();
-  if (s.contains("allOf")) return AllOf(s, path, nesting);
+  if (has_parts) return AllOf(s, path, nesting);
   if (s.contains("$ref")) {
     if (!s["$ref"].is_string()) return Error(path, "$ref must be a string");
     if (!has_more && !s.contains("anyOf") && !s.contains("oneOf"))
@@ -237,8 +240,8 @@ absl::StatusOr<const OrderedJson*> SchemaCompiler::Find(absl::string_view ref,
   for (int hops = 0; hops < 64; ++hops) {
     if (ref != "#" && !absl::StartsWith(ref, "#/"))
       return Error(path, absl::StrCat("$ref '", ref,
-                                      "': only references within the schema (#/...) are "
-                                      "supported"));
+                                      "': only references within the schema (#/..., an "
+                                      "$anchor or $id in it) are supported"));
     const OrderedJson* found = &root_;
     const absl::string_view pointer = absl::StripPrefix(absl::StripPrefix(ref, "#"), "/");
     for (absl::string_view part : absl::StrSplit(pointer, '/')) {
@@ -275,7 +278,7 @@ absl::StatusOr<ExprId> SchemaCompiler::Reference(const std::string& ref, const s
 absl::StatusOr<ExprId> SchemaCompiler::Values(const OrderedJson& s, const std::string& path) {
   for (const auto& [key, value] : s.items()) {
     const bool is_told = key == "enum" || key == "const" || key == "type" || key == "not" ||
-                         IsIn(kStringKeywords, key) || IsIn(kNumberKeywords, key);
+                         key == "allOf" || IsIn(kStringKeywords, key) || IsIn(kNumberKeywords, key);
     if (!is_told && !IsWithoutEffect(key, value) && HasStructured(s))
       return Error(path, absl::StrCat("'", key,
                                       "' beside enum or const is not supported; leave "
@@ -415,8 +418,8 @@ absl::StatusOr<Grammar> ParseJsonSchema(absl::string_view text, JsonWhitespace w
   const models::JsonLimits json_limits = {.bytes_max = limits.source_bytes_max,
                                           .values_max = limits.expressions_max,
                                           .depth_max = 2 * limits.source_nesting_max + 2};
-  ASSIGN_OR_RETURN(const OrderedJson root,
-                   models::ParseOrderedJson(text, "JSON schema", json_limits));
+  ASSIGN_OR_RETURN(OrderedJson root, models::ParseOrderedJson(text, "JSON schema", json_limits));
+  RETURN_IF_ERROR(ReferToPlaces(root));
   return SchemaCompiler(root, whitespace, limits).Compile();
 }
 

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "serving/grammar/json_schema_compiler.h"
+#include "serving/grammar/json_schema_disjoint.h"
 
 namespace oneai::serving {
 namespace {
@@ -46,25 +47,57 @@ absl::StatusOr<ExprId> SchemaCompiler::Array(const OrderedJson& s, const std::st
   } else if (!s.contains("prefixItems")) {
     more = json_.Value();
   }
-  ASSIGN_OR_RETURN(const int64_t min_matching, SchemaCount(s, "minContains", 1, path));
-  if (s.contains("contains") && min_matching > 0)
-    return Containing(s, more, min_matching, min, max, path, nesting);
+  ContainsRules rules = {.min = min, .max = max};
+  ASSIGN_OR_RETURN(rules.min_matching, SchemaCount(s, "minContains", 1, path));
+  ASSIGN_OR_RETURN(rules.max_matching, SchemaCount(s, "maxContains", kUnbounded, path));
+  const bool says_something = rules.min_matching > 0 || rules.max_matching != kUnbounded;
+  if (s.contains("contains") && says_something) return Containing(s, more, rules, path, nesting);
   return Elements(items, more, min, max, path);
 }
 
 absl::StatusOr<ExprId> SchemaCompiler::Containing(const OrderedJson& s, ExprId item,
-                                                  int64_t min_matching, int64_t min, int64_t max,
+                                                  const ContainsRules& rules,
                                                   const std::string& path, int nesting) {
   if (s.contains("prefixItems"))
     return Error(path, "contains beside prefixItems is not supported; check it afterwards");
+  const bool is_bounded = rules.max_matching != kUnbounded;
+  if (is_bounded && rules.max_matching < rules.min_matching)
+    return Contradiction(path, "maxContains is less than minContains");
   const OrderedJson all = s.contains("items") ? s["items"] : OrderedJson(true);
-  ASSIGN_OR_RETURN(const OrderedJson both, Merge(all, s["contains"], path + "/contains"));
-  ASSIGN_OR_RETURN(const ExprId matching, Schema(both, path + "/contains", nesting + 1));
-  ASSIGN_OR_RETURN(
-      const ExprId list,
-      ContainingElements(pool(), json_.Comma(), AsRule(item, path + "/items"),
-                         AsRule(matching, path + "/contains"), min_matching, min, max, path));
+  if (is_bounded) {
+    ASSIGN_OR_RETURN(item, NotContained(s["contains"], all, path, nesting));
+  }
+  ExprId matching = pool().Never();
+  const absl::StatusOr<OrderedJson> both = Merge(all, s["contains"], path + "/contains");
+  if (both.ok()) {
+    ASSIGN_OR_RETURN(matching, Schema(*both, path + "/contains", nesting + 1));
+  } else if (rules.min_matching > 0 || !IsContradiction(both.status())) {
+    return both.status();
+  }
+  ASSIGN_OR_RETURN(const ExprId list,
+                   ContainingElements(pool(), json_.Comma(), AsRule(item, path + "/items"),
+                                      AsRule(matching, path + "/contains"), rules, path));
   return json_.Bracketed("[", list, "]", false);
+}
+
+// Items of `all` that are none of `contained`: what maxContains does not count.
+absl::StatusOr<ExprId> SchemaCompiler::NotContained(OrderedJson contained, const OrderedJson& all,
+                                                    const std::string& path, int nesting) {
+  // Nothing of another type is left, and types are the hardest to negate.
+  if (contained.is_object() && contained.contains("type") && HasOnlyTypes(all, contained["type"]))
+    contained.erase("type");
+  const std::string at = path + "/contains";
+  OrderedJson others = OrderedJson::object();
+  others["allOf"] = OrderedJson::array({all, OrderedJson{{"not", std::move(contained)}}});
+  const absl::StatusOr<ExprId> other = Schema(others, at, nesting + 1);
+  if (other.ok()) return *other;
+  if (IsContradiction(other.status())) return pool().Never();
+  return Error(at,
+               absl::StrCat("maxContains counts what matches, and what does not match cannot be "
+                            "told here (",
+                            other.status().message(),
+                            "); leave maxContains out and check it "
+                            "afterwards"));
 }
 
 // uniqueItems, where the items are a few values.

@@ -107,8 +107,11 @@ class SchemaCompiler {
 
   absl::StatusOr<ExprId> Array(const OrderedJson& s, const std::string& path, int nesting);
 
-  absl::StatusOr<ExprId> Containing(const OrderedJson& s, ExprId item, int64_t min_matching,
-                                    int64_t min, int64_t max, const std::string& path, int nesting);
+  absl::StatusOr<ExprId> Containing(const OrderedJson& s, ExprId item, const ContainsRules& rules,
+                                    const std::string& path, int nesting);
+
+  absl::StatusOr<ExprId> NotContained(OrderedJson contained, const OrderedJson& all,
+                                      const std::string& path, int nesting);
 
   // uniqueItems, where the items are a few values.
   absl::StatusOr<ExprId> Distinct(const OrderedJson& s, int64_t min, int64_t max,

@@ -19,6 +19,43 @@ using models::OrderedJson;
 constexpr size_t kAlternativesMax = 256;
 constexpr int64_t kMultipleMax = 1'000'000;
 
+// "not" with a list of values, a constant or a pattern.
+bool IsPlainNot(const OrderedJson& value) {
+  return value.is_object() && value.size() == 1 &&
+         (value.contains("enum") || value.contains("const") || value.contains("pattern"));
+}
+
+// A keyword of which a string may have to obey several at once.
+bool IsTextSet(const std::string& key, const OrderedJson& value) {
+  if (key == "pattern" || key == "format") return value.is_string();
+  return key == "not" && value.is_object() && value.size() == 1 && value.contains("pattern") &&
+         value["pattern"].is_string();
+}
+
+// Keeps one more of them: see HasFurtherTextSets.
+void AddFurther(const std::string& key, const OrderedJson& value, OrderedJson& out) {
+  if (!out.contains("allOf") || !out["allOf"].is_array()) out["allOf"] = OrderedJson::array();
+  OrderedJson further = OrderedJson::object();
+  further[key] = value;
+  OrderedJson& all = out["allOf"];
+  if (std::find(all.begin(), all.end(), further) == all.end()) all.push_back(std::move(further));
+}
+
+bool CountsMatching(const OrderedJson& s) {
+  return s.contains("contains") || s.contains("minContains") || s.contains("maxContains");
+}
+
+// Counts of what "contains" matches speak of their own schema's alone, where 1 is the least.
+OrderedJson WithToldCounts(OrderedJson s) {
+  if (!s.contains("contains")) {
+    s.erase("minContains");
+    s.erase("maxContains");
+  } else if (!s.contains("minContains")) {
+    s["minContains"] = 1;
+  }
+  return s;
+}
+
 class Merger {
  public:
   Merger(ResolveRef resolve) : resolve_(resolve) {}
@@ -33,13 +70,25 @@ class Merger {
       return Error(path, "a schema must be an object or a boolean");
     if (a.contains("$ref")) return MergeRef(a, b, path, nesting_left);
     if (b.contains("$ref")) return MergeRef(b, a, path, nesting_left);
+    if (CountsMatching(a) && CountsMatching(b)) {
+      const OrderedJson told_a = WithToldCounts(a), told_b = WithToldCounts(b);
+      if (told_a != a || told_b != b) return Merge(told_a, told_b, path, nesting_left - 1);
+    }
     RETURN_IF_ERROR(RefuseOtherPatterns(a, b, path));
     OrderedJson out = a;
     for (const auto& [key, value] : b.items()) {
       if (key == "properties" || key == "additionalProperties") continue;
       if (!out.contains(key)) {
         out[key] = value;
-      } else if (out[key] != value && !IsAnnotation(key)) {
+      } else if (out[key] == value || IsAnnotation(key)) {
+        continue;
+      } else if (IsTextSet(key, value) && IsTextSet(key, out[key])) {
+        AddFurther(key, value, out);
+      } else if (key == "not" && IsTextSet(key, value) && IsPlainNot(out[key])) {
+        AddFurther(key, value, out);
+      } else if (key == "not" && IsTextSet(key, out[key]) && IsPlainNot(value)) {
+        AddFurther(key, std::exchange(out[key], value), out);
+      } else {
         RETURN_IF_ERROR(MergeKeyword(key, value, path, nesting_left, out[key]));
       }
     }
@@ -252,13 +301,23 @@ class Merger {
 
 bool IsAnnotation(absl::string_view keyword) {
   static constexpr absl::string_view kAnnotations[] = {
-      "title",   "description", "default",      "example",          "examples",
-      "$schema", "$id",         "$comment",     "deprecated",       "readOnly",
-      "$defs",   "definitions", "writeOnly",    "contentMediaType", "contentEncoding",
-      "id",      "$vocabulary", "discriminator"};
+      "title",           "description", "default",     "example",      "examples",
+      "$schema",         "$id",         "$anchor",     "$comment",     "deprecated",
+      "readOnly",        "$defs",       "definitions", "writeOnly",    "contentMediaType",
+      "contentEncoding", "id",          "$vocabulary", "discriminator"};
   return std::find(std::begin(kAnnotations), std::end(kAnnotations), keyword) !=
              std::end(kAnnotations) ||
          absl::StartsWith(keyword, "x-");
+}
+
+bool HasFurtherTextSets(const OrderedJson& s) {
+  if (!s.contains("allOf") || !s["allOf"].is_array() || s["allOf"].empty()) return false;
+  return std::all_of(s["allOf"].begin(), s["allOf"].end(), [&](const OrderedJson& part) {
+    if (!part.is_object() || part.size() != 1) return false;
+    const std::string& key = part.begin().key();
+    if (!s.contains(key) || !IsTextSet(key, part[key])) return false;
+    return key == "not" ? IsPlainNot(s[key]) : s[key].is_string();
+  });
 }
 
 OrderedJson AsPart(const OrderedJson& s) {

@@ -20,6 +20,10 @@ bool IsAnnotation(absl::string_view keyword);
 using ResolveRef =
     absl::FunctionRef<absl::StatusOr<const models::OrderedJson*>(absl::string_view ref)>;
 
+// Whether "allOf" holds nothing but patterns, formats and "not" with a pattern, each beside another
+// one of its kind in `s`: what MergeSchemas leaves there, for a string has to obey all of them.
+bool HasFurtherTextSets(const models::OrderedJson& s);
+
 // What obeys both. `path` names the place in errors. InvalidArgument: keywords that have no common
 // form here, naming them.
 absl::StatusOr<models::OrderedJson> MergeSchemas(const models::OrderedJson& a,
