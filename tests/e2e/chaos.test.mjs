@@ -126,7 +126,11 @@ test("a run whose processes are killed ends with the same losses, bit for bit; n
     const now = await fabric.json("job", "get", job);
     assert.notEqual(now.state, "FAILED");
     return now.state === "SUCCEEDED" && now;
-  }, 240);
+  }, 240).catch(async (error) => {
+    for (const command of ["get", "why"]) log(await fabric.cli("job", command, job).catch((e) => e.message));
+    log(JSON.stringify(processesOf(fabric.dir)));
+    throw error;
+  });
   log(`${done.attempt} attempts, ${acknowledged.size} brief jobs`);
   await eventually("all metrics", async () => (await lossesOf(job)).length === steps);
   assert.deepEqual(await lossesOf(job), await lossesOf(undisturbed));

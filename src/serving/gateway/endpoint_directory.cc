@@ -15,6 +15,12 @@ namespace {
 constexpr absl::Duration kSuspicion = absl::Seconds(2);
 constexpr absl::Duration kRetryMax = absl::Seconds(2);
 
+// To a client, "does not exist" is final; a gateway that has just started cannot say that.
+absl::Status NotYetKnown() {
+  return absl::UnavailableError(
+      "this gateway has just started and does not know the models yet; retry");
+}
+
 }  // namespace
 
 std::map<std::string, EndpointView> ToEndpointViews(
@@ -49,12 +55,14 @@ void EndpointDirectory::Update(const fabric::v1::ListEndpointsResponse& response
   absl::MutexLock lock(&mu_);
   std::erase_if(cursors_, [&](const auto& item) { return !views.contains(item.first); });
   endpoints_ = std::move(views);
+  is_known_ = true;
   std::erase_if(stubs_, has_left);
   std::erase_if(suspects_, has_left);
 }
 
 absl::StatusOr<EndpointView> EndpointDirectory::Find(const std::string& model) const {
   absl::MutexLock lock(&mu_);
+  if (!is_known_) return NotYetKnown();
   const auto it = endpoints_.find(model);
   if (it != endpoints_.end()) return it->second;
   return absl::NotFoundError(
@@ -62,8 +70,9 @@ absl::StatusOr<EndpointView> EndpointDirectory::Find(const std::string& model) c
                    "' does not exist; GET /v1/models lists those that you may call"));
 }
 
-std::vector<EndpointView> EndpointDirectory::List() const {
+absl::StatusOr<std::vector<EndpointView>> EndpointDirectory::List() const {
   absl::MutexLock lock(&mu_);
+  if (!is_known_) return NotYetKnown();
   std::vector<EndpointView> list;
   for (const auto& [name, view] : endpoints_) list.push_back(view);
   return list;

@@ -57,9 +57,11 @@ class EndpointDirectory {
   // Replaces the whole set. Connections to addresses that left are dropped once their calls end.
   void Update(const fabric::v1::ListEndpointsResponse& response);
 
-  // NotFound: no such endpoint; names those that the caller could mean.
+  // NotFound: no such endpoint; names those that the caller could mean. Unavailable: nothing is
+  // known before the first Update.
   absl::StatusOr<EndpointView> Find(const std::string& model) const;
-  std::vector<EndpointView> List() const;
+  // Unavailable: as Find.
+  absl::StatusOr<std::vector<EndpointView>> List() const;
   // The next replica in turn that is not in `tried`. Unavailable: none is ready, or all ready ones
   // were tried.
   absl::StatusOr<ReplicaTarget> Pick(const std::string& model, const std::set<std::string>& tried,
@@ -70,6 +72,7 @@ class EndpointDirectory {
  private:
   const Connector connect_;
   mutable absl::Mutex mu_;
+  bool is_known_ ABSL_GUARDED_BY(mu_) = false;  // Update was called
   std::map<std::string, EndpointView> endpoints_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, uint64_t> cursors_ ABSL_GUARDED_BY(mu_);     // by endpoint
   std::map<std::string, absl::Time> suspects_ ABSL_GUARDED_BY(mu_);  // by address

@@ -130,7 +130,9 @@ grpc::Status GrpcFront::ListModels(grpc::ServerContext* context,
                                    inference::v1::ListModelsResponse* response) {
   const absl::StatusOr<Identity> caller = CallerOf(*pipeline_, *context);
   if (!caller.ok()) return Failed(context, caller.status());
-  for (const EndpointView& model : pipeline_->ListModels(*caller)) {
+  const absl::StatusOr<std::vector<EndpointView>> models = pipeline_->ListModels(*caller);
+  if (!models.ok()) return Failed(context, models.status());
+  for (const EndpointView& model : *models) {
     inference::v1::ModelCard& card = *response->add_models();
     card.set_id(model.name);
     card.set_version(model.version);

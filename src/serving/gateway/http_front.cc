@@ -211,7 +211,9 @@ HttpResponse HttpFront::ServeModels(const HttpRequest& request) const {
   const absl::StatusOr<Identity> caller =
       pipeline_->Authenticate(request.Header("authorization").value_or(""));
   if (!caller.ok()) return ErrorResponse(caller.status());
-  return HttpResponse::Json(200, ModelListJson(pipeline_->ListModels(*caller)));
+  const absl::StatusOr<std::vector<EndpointView>> models = pipeline_->ListModels(*caller);
+  if (!models.ok()) return ErrorResponse(models.status());
+  return HttpResponse::Json(200, ModelListJson(*models));
 }
 
 HttpResponse HttpFront::ServeModel(const HttpRequest& request, const std::string& id) const {

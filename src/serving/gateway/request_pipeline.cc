@@ -110,8 +110,9 @@ absl::StatusOr<Identity> RequestPipeline::Authenticate(absl::string_view authori
   return identity;
 }
 
-std::vector<EndpointView> RequestPipeline::ListModels(const Identity& caller) const {
-  std::vector<EndpointView> models = parts_.directory->List();
+absl::StatusOr<std::vector<EndpointView>> RequestPipeline::ListModels(
+    const Identity& caller) const {
+  ASSIGN_OR_RETURN(std::vector<EndpointView> models, parts_.directory->List());
   std::erase_if(models, [&caller](const EndpointView& model) {
     return !CheckPermission(caller, Permission::kInfer, model.business_unit).ok();
   });

@@ -45,9 +45,10 @@ class RequestPipeline {
   // `authorization` is the header's or metadata's whole value. Unauthenticated, Unavailable.
   absl::StatusOr<Identity> Authenticate(absl::string_view authorization) const;
 
-  // The endpoints that `caller` may call.
-  std::vector<EndpointView> ListModels(const Identity& caller) const;
-  // NotFound; PermissionDenied: the caller's roles do not cover the endpoint's business unit.
+  // The endpoints that `caller` may call. Unavailable: they are not known yet.
+  absl::StatusOr<std::vector<EndpointView>> ListModels(const Identity& caller) const;
+  // NotFound; Unavailable; PermissionDenied: the caller's roles do not cover the endpoint's
+  // business unit.
   absl::StatusOr<EndpointView> FindModel(const Identity& caller, const std::string& model) const;
 
   // Errors beside those of FindModel and GenerationRelay: ResourceExhausted (limits). The request's

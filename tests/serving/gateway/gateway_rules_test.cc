@@ -2,6 +2,7 @@
 #include <fstream>
 
 #include "base/files/files.h"
+#include "serving/gateway/endpoint_directory.h"
 #include "serving/gateway/generation_relay.h"
 #include "serving/gateway/identity_cache.h"
 #include "serving/gateway/pick_replica.h"
@@ -39,6 +40,16 @@ TEST(PickReplicaTest, ASuspectIsTheLastResort) {
   EXPECT_EQ(PickReplica(replicas, 0, {}, kNow), 1u);
   EXPECT_EQ(PickReplica(replicas, 0, {"b"}, kNow), 0u);
   EXPECT_EQ(PickReplica(replicas, 0, {}, kNow + absl::Seconds(1)), 0u);
+}
+
+TEST(EndpointDirectoryTest, NothingIsUnknownBeforeTheFirstList) {
+  EndpointDirectory directory(nullptr);
+  EXPECT_THAT(directory.Find("chat"), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("retry")));
+  EXPECT_THAT(directory.List(), StatusIs(absl::StatusCode::kUnavailable, HasSubstr("retry")));
+  directory.Update(fabric::v1::ListEndpointsResponse());
+  EXPECT_THAT(directory.Find("chat"), StatusIs(absl::StatusCode::kNotFound, HasSubstr("'chat'")));
+  ASSERT_OK_AND_ASSIGN(const std::vector<EndpointView> none, directory.List());
+  EXPECT_TRUE(none.empty());
 }
 
 TEST(TenantLimitsTest, BoundsEachTenantAndTheWhole) {
