@@ -52,6 +52,14 @@ FuzzSeeds MakeFuzzSeeds() {
                      "[]",
                      "},",
                      "\"#/$defs/n\"",
+                     "\"$ref\":\"#n\"",
+                     "\"$anchor\":\"n\"",
+                     "\"$id\":\"r\"",
+                     "\"oneOf\":[",
+                     "\"not\":{",
+                     "\"contains\":",
+                     "\"minContains\":",
+                     "\"maxContains\":",
                      "\\u0000",
                      "\"a~1b\""};
   return seeds;

@@ -157,7 +157,7 @@ absl::StatusOr<ExprId> JsonScalars::StringContent(const OrderedJson& s, const st
     ASSIGN_OR_RETURN(const int64_t min, SchemaCount(s, "minLength", 0, path));
     ASSIGN_OR_RETURN(const int64_t max, SchemaCount(s, "maxLength", kUnbounded, path));
     if (max != kUnbounded && max < min)
-      return SchemaError(path, "maxLength is less than minLength");
+      return Contradiction(path, "maxLength is less than minLength");
     sets.push_back(pool_.Repeat(json_.CanonicalChar(Complement({})), min, max));
   }
   ExprId content = sets[0];
@@ -179,7 +179,7 @@ absl::StatusOr<ExprId> JsonScalars::String(const OrderedJson& s, const std::stri
     ASSIGN_OR_RETURN(const int64_t min, SchemaCount(s, "minLength", 0, path));
     ASSIGN_OR_RETURN(const int64_t max, SchemaCount(s, "maxLength", kUnbounded, path));
     if (max != kUnbounded && max < min)
-      return SchemaError(path, "maxLength is less than minLength");
+      return Contradiction(path, "maxLength is less than minLength");
     return json_.StringOfLength(min, max, path + (max == kUnbounded ? "/minLength" : "/maxLength"));
   }
   ASSIGN_OR_RETURN(const ExprId content, StringContent(s, path));

@@ -22,7 +22,7 @@ absl::StatusOr<ExprId> SchemaCompiler::Array(const OrderedJson& s, const std::st
                                              int nesting) {
   ASSIGN_OR_RETURN(const int64_t min, SchemaCount(s, "minItems", 0, path));
   ASSIGN_OR_RETURN(const int64_t max, SchemaCount(s, "maxItems", kUnbounded, path));
-  if (max != kUnbounded && max < min) return Error(path, "maxItems is less than minItems");
+  if (max != kUnbounded && max < min) return Contradiction(path, "maxItems is less than minItems");
   std::vector<ExprId> items;
   if (s.contains("prefixItems")) {
     const OrderedJson& prefix = s["prefixItems"];

@@ -183,7 +183,7 @@ absl::StatusOr<MemberRules> SchemaCompiler::RulesOf(const OrderedJson& s, const 
   ASSIGN_OR_RETURN(rules.min, SchemaCount(s, "minProperties", 0, path));
   ASSIGN_OR_RETURN(rules.max, SchemaCount(s, "maxProperties", kUnbounded, path));
   if (rules.max != kUnbounded && rules.max < rules.min)
-    return Error(path, "maxProperties is less than minProperties");
+    return Contradiction(path, "maxProperties is less than minProperties");
   if (!s.contains("dependentRequired")) return rules;
   if (!s["dependentRequired"].is_object())
     return Error(path, "dependentRequired must be an object of lists of names");

@@ -215,6 +215,10 @@ const std::vector<SchemaCase>& Cases() {
        R"({"not":{"const":"c"}}]})",
        {R"("cc")", R"("")"},
        {R"("a")", R"("xb")", R"("c")"}},
+      {R"({"oneOf":[{"type":"string","pattern":"^a","maxLength":2},)"
+       R"({"type":"string","pattern":"b$","maxLength":2}]})",
+       {R"("a")", R"("b")", R"("aa")", R"("bb")"},
+       {R"("ab")", R"("c")", R"("aaa")"}},
       {R"({"enum":["ab","ac","bc",1],"allOf":[{"pattern":"^a"},{"pattern":"c$"}]})",
        {R"("ac")", "1"},
        {R"("ab")", R"("bc")"}},
